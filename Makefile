@@ -1,0 +1,55 @@
+# The only front door. Every target sets up what it needs; a fresh machine has nothing but
+# Python 3.11 with venv and headers, make and gcc.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint types contracts bench docs soak wheel clean help
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml setup.py requirements/dev.txt requirements/demo.txt requirements/demo-no-deps.txt requirements/constraints.txt $(wildcard mifeng/crypto/_native/*.c mifeng/crypto/_native/*.h)
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (once, a minute or two)"
+	@$(BIN)/pip install -q --disable-pip-version-check -U -c requirements/constraints.txt pip setuptools wheel
+	@$(BIN)/pip install -q --disable-pip-version-check -c requirements/constraints.txt -r requirements/dev.txt -r requirements/demo.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -c requirements/constraints.txt -r requirements/demo-no-deps.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)  ## run the nine steps on real input: OCR of an invoice, risk scoring, then tampering
+	@$(BIN)/mifeng demo
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## every benchmark, quick form
+	$(BIN)/python -m benchmarks all --quick
+
+soak: $(STAMP)  ## the long drills, whose results are recorded in docs/performance.md
+	$(BIN)/python -m tests.drills.soak
+
+docs: $(STAMP)  ## regenerate vectors and tables that documents show, and fail if they drift
+	$(BIN)/python tests/vectors/build_vectors.py
+	git diff --exit-code tests/vectors docs README.md
+
+wheel: $(STAMP)  ## build what partners install
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
+
+clean:  ## remove everything that was built
+	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	find . -name '*.so' -path './mifeng/*' -delete

@@ -1,0 +1,1 @@
+"""Sealed inference: ask a model something without showing it to whoever runs the model."""
