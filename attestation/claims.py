@@ -74,5 +74,15 @@ class Claims:
     details: Mapping[str, object] = field(default_factory=dict)
     """Every other signed field by its specification's name: JSON-able, for people and policies."""
 
+    issued_at: int | None = None
+    """Unix seconds the evidence says it was made at, where the format has such a field.
+
+    It comes from the attester's own clock, so it can only shorten trust, never extend it.
+    """
+
+    ratchets: Mapping[str, int] = field(default_factory=dict)
+    """Numbers that never go back in genuine, current collateral (an evaluation number, a CRL
+    number), by a name that says which series, e.g. `intel/tcb-info/00806f050000`."""
+
     refused: tuple[Finding, ...] = ()
     unchecked: tuple[Finding, ...] = ()
