@@ -8,7 +8,6 @@ Source: GB/T 32918.4-2016 (SM2), FIPS 203 (ML-KEM), RFC 9180 §4.1 (DHKEM); docs
 
 from __future__ import annotations
 
-import secrets
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from mifeng.crypto import Sm2PrivateKey, Sm2PublicKey
 from mifeng.crypto.buffers import Secret
 from mifeng.crypto.errors import DecryptionError, KeyFormatError
+from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.sha256 import hkdf_expand_sha256, hkdf_extract_sha256
 
 SECRET_BYTES: Final = 32
@@ -67,7 +67,7 @@ class Sm2Kem:
     def encap(self, public: bytes) -> tuple[bytes, bytes]:
         """Return (C1 ‖ C3 ‖ C2, M)."""
         key = Sm2PublicKey.from_bytes(public)
-        secret = secrets.token_bytes(SECRET_BYTES)
+        secret = random_bytes(SECRET_BYTES)
         return key.encrypt(secret), secret
 
 

@@ -1,21 +1,31 @@
 """Which implementation answers for SM3, SM4 and SM2, and whether it is constant-time.
 
-The native core comes first; without it SM3 and SM4 come from the `cryptography` library and SM2
-from this package's own Python. The choice is made once, at import. `MIFENG_NATIVE=off` in the
-environment leaves the native core out; its other values choose a code path inside the core.
+The native core comes first. Without it SM3 and SM4 come from the `cryptography` library, and SM2
+from the system's libcrypto or, where that has none, from this package's own Python. The choice is
+made once, at import. `MIFENG_NATIVE` in the environment: `off` leaves the native core out; another
+value names a code path inside it, and then failing to provide that path is an ImportError.
 
 Source: docs/spec/crypto.md §1.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from mifeng.crypto.errors import CryptoError
+from mifeng.crypto import sm2_libcrypto, sm2_portable, sm3_portable, sm4_portable
+from mifeng.crypto.errors import CryptoError, DecryptionError, KeyFormatError, SignatureError
 
-__all__ = ["Provider", "Providers", "providers", "require_constant_time"]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["Provider", "Providers", "implementation", "providers", "require_constant_time"]
+
+Primitive: TypeAlias = Literal["sm3", "sm4", "sm2"]
+
+_NATIVE_MODULE: Final = "mifeng.crypto._native._core"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +33,11 @@ class Provider:
     """One implementation in use."""
 
     name: str
-    """`native`, `libcrypto`, `cryptography` or `portable`; a code path may follow a colon."""
+    """`native`, `cryptography`, `libcrypto` or `portable`."""
     constant_time: bool
-    """Whether its running time and memory accesses are free of secrets."""
+    """Whether its running time and memory accesses are free of secrets, lengths apart."""
     why: str
-    """One honest sentence behind `constant_time` and the choice."""
+    """One honest sentence behind `constant_time`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,28 +49,81 @@ class Providers:
     sm2: Provider
 
 
-_PORTABLE: Final = Providers(
-    sm3=Provider(
-        name="cryptography",
-        constant_time=True,
-        why="OpenSSL's SM3 has no tables and no branches on data.",
-    ),
-    sm4=Provider(
-        name="cryptography",
-        constant_time=False,
-        why="OpenSSL's portable SM4 indexes tables with secret bytes.",
-    ),
-    sm2=Provider(
-        name="portable",
-        constant_time=False,
-        why="Python integers and the comb and wNAF multiplications take secret-dependent time.",
-    ),
+_CRYPTOGRAPHY_SM3: Final = Provider(
+    name="cryptography",
+    constant_time=True,
+    why="OpenSSL's SM3 has no tables and no branches on data.",
 )
+_CRYPTOGRAPHY_SM4: Final = Provider(
+    name="cryptography",
+    constant_time=False,
+    why="OpenSSL's portable SM4 looks tables up with secret bytes.",
+)
+_LIBCRYPTO_SM2: Final = Provider(
+    name="libcrypto",
+    constant_time=False,
+    why="libcrypto multiplies by a ladder, but its big numbers promise no constant time.",
+)
+_PORTABLE_SM2: Final = Provider(
+    name="portable",
+    constant_time=False,
+    why="Python's integers, the comb and the NAF take time that depends on the secret.",
+)
+
+
+def _native() -> ModuleType | None:
+    """Return the native core with our error classes in it, or None where it was not built."""
+    wanted = os.environ.get("MIFENG_NATIVE", "")
+    if wanted == "off":
+        return None
+    try:
+        core = importlib.import_module(_NATIVE_MODULE)
+    except ImportError:
+        if wanted:
+            raise
+        return None
+    core.install_errors(decryption=DecryptionError, signature=SignatureError, key=KeyFormatError)
+    return core
+
+
+def _choose() -> tuple[dict[Primitive, ModuleType], Providers]:
+    core = _native()
+    paths: dict[str, str] = {} if core is None else core.paths()
+    modules: dict[Primitive, ModuleType] = {"sm3": sm3_portable, "sm4": sm4_portable}
+    sm3, sm4 = _CRYPTOGRAPHY_SM3, _CRYPTOGRAPHY_SM4
+    if core is not None and hasattr(core, "sm3_many"):
+        modules["sm3"], sm3 = core, _native_provider(paths.get("sm3", ""))
+    if core is not None and hasattr(core, "Sm4Gcm"):
+        modules["sm4"], sm4 = core, _native_provider(paths.get("sm4", ""))
+    if core is not None and hasattr(core, "Sm2PrivateKey"):
+        modules["sm2"], sm2 = core, _native_provider(paths.get("sm2", ""))
+    elif sm2_libcrypto.available():
+        modules["sm2"], sm2 = sm2_libcrypto, _LIBCRYPTO_SM2
+    else:
+        modules["sm2"], sm2 = sm2_portable, _PORTABLE_SM2
+    return modules, Providers(sm3=sm3, sm4=sm4, sm2=sm2)
+
+
+def _native_provider(path: str) -> Provider:
+    route = f" Code path: {path}." if path else ""
+    return Provider(
+        name="native",
+        constant_time=True,
+        why=f"No branch and no address depends on a secret.{route}",
+    )
+
+
+_MODULES, _PROVIDERS = _choose()
+
+
+def implementation(primitive: Primitive) -> ModuleType:
+    """Return the module whose names the façade exposes for this primitive."""
+    return _MODULES[primitive]
 
 
 def providers() -> Providers:
     """Return what is active in this process."""
-    return _PORTABLE
+    return _PROVIDERS
 
 
 def require_constant_time() -> Providers:
@@ -80,8 +143,3 @@ def require_constant_time() -> Providers:
             "not constant-time: " + "; ".join(leaking), code="crypto.not_constant_time"
         )
     return active
-
-
-def native_switched_off() -> bool:
-    """Whether the environment asks to leave the native core out."""
-    return os.environ.get("MIFENG_NATIVE", "") == "off"

@@ -5,13 +5,14 @@ Source: FIPS 180-4, RFC 5869.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from mifeng.crypto.buffers import Buffer
+if TYPE_CHECKING:
+    from mifeng.crypto.buffers import Buffer
 
 SHA256_BYTES: Final = 32
 _SHA256: Final = hashes.SHA256()

@@ -11,12 +11,16 @@ Source: GB/T 35276-2017 §7 (GM/T 0009-2012 §7); docs/spec/crypto.md §6.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mifeng.crypto import der
-from mifeng.crypto.buffers import Buffer
 from mifeng.crypto.errors import DecryptionError, KeyFormatError, SignatureError
 from mifeng.crypto.sm2_curve import POINT_BYTES, N, decode_point, encode_point
 from mifeng.crypto.sm2_pke import split
 from mifeng.crypto.sm3_portable import SM3_BYTES
+
+if TYPE_CHECKING:
+    from mifeng.crypto.buffers import Buffer
 
 __all__ = ["ciphertext_from_der", "ciphertext_to_der", "signature_from_der", "signature_to_der"]
 

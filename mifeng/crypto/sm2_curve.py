@@ -12,11 +12,13 @@ Vanstone, "Guide to Elliptic Curve Cryptography" §3.2-3.3; docs/spec/crypto.md 
 from __future__ import annotations
 
 from functools import cache
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from mifeng.crypto.buffers import Buffer
 from mifeng.crypto.errors import KeyFormatError
 from mifeng.crypto.sm3_portable import sm3
+
+if TYPE_CHECKING:
+    from mifeng.crypto.buffers import Buffer
 
 Affine: TypeAlias = tuple[int, int]
 Jacobian: TypeAlias = tuple[int, int, int]

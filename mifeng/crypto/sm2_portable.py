@@ -10,15 +10,18 @@ Source: GB/T 32918.2-2016 (signature), GB/T 32918.4-2016 (encryption); docs/spec
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mifeng.crypto import sm2_curve as curve
 from mifeng.crypto import sm2_pke as pke
 from mifeng.crypto.buffers import Buffer, Secret
 from mifeng.crypto.errors import DecryptionError, KeyFormatError, SignatureError
+from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.sm2_curve import DEFAULT_UID, N
 from mifeng.crypto.sm3_portable import hmac_sm3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCALAR_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
@@ -158,7 +161,7 @@ class Sm2PrivateKey(Secret):
             ValueError: the digest is not 32 bytes.
         """
         e = _digest(digest)
-        for k in _nonces(self._d, e, secrets.token_bytes(SCALAR_BYTES)):
+        for k in _nonces(self._d, e, random_bytes(SCALAR_BYTES)):
             point = curve.to_affine(curve.add_base_multiple(k))
             r = 0 if point is None else (e + point[0]) % N
             if r == 0 or r + k == N:

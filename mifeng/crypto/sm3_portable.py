@@ -8,13 +8,15 @@ Source: GB/T 32905-2016 (SM3), RFC 2104 (HMAC), RFC 5869 (HKDF); docs/spec/crypt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from mifeng.crypto.buffers import Buffer
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mifeng.crypto.buffers import Buffer
 
 __all__ = [
     "SM3_BYTES",
@@ -52,7 +54,7 @@ class Sm3:
     def copy(self) -> Sm3:
         """Return an independent hash of the same prefix."""
         twin = Sm3()
-        twin._hash = self._hash.copy()  # noqa: SLF001 - same class
+        twin._hash = self._hash.copy()
         return twin
 
 

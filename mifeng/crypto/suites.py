@@ -14,18 +14,21 @@ Source: docs/spec/crypto.md §8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mifeng.crypto import Sm4Gcm, hkdf_expand_sm3, hkdf_extract_sm3, sm3
 from mifeng.crypto.aes_gcm import Aes256Gcm
-from mifeng.crypto.buffers import Buffer, WritableBuffer
 from mifeng.crypto.errors import CryptoError, DecryptionError
 from mifeng.crypto.kem import DecapKey, Kem, Sm2Kem, Sm2MlKem, X25519Kem
 from mifeng.crypto.sha256 import hkdf_expand_sha256, hkdf_extract_sha256, sha256
-from mifeng.crypto.signatures import SignAlg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mifeng.crypto.buffers import Buffer, WritableBuffer
+    from mifeng.crypto.signatures import SignAlg
 
 __all__ = ["SUITES", "Aead", "DecapKey", "Suite", "suite"]
 
