@@ -12,8 +12,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("mifeng/crypto/_native")
-SOURCES = sorted(path.as_posix() for path in NATIVE.glob("*.c"))
 HAS_SM2 = (NATIVE / "sm2_py.c").exists()
+SOURCES = sorted(
+    path.as_posix() for path in NATIVE.glob("*.c") if HAS_SM2 or not path.name.startswith("sm2")
+)
 
 CORE = Extension(
     "mifeng.crypto._native._core",

@@ -86,7 +86,9 @@ static int add_errors(PyObject *module)
             Py_XDECREF(error);
             return -1;
         }
-        Py_XSETREF(errors[i], error);
+        PyObject *old = errors[i];
+        errors[i] = error;
+        Py_XDECREF(old);
     }
     return 0;
 }

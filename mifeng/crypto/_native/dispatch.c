@@ -1,0 +1,51 @@
+/* Which code path runs here: the best the processor has, or the one MIFENG_NATIVE names. */
+#include "core.h"
+
+extern const struct sm4_path sm4_portable;
+extern const struct sm3_path sm3_portable;
+
+const struct sm4_path *const mifeng_sm4_paths[] = {
+    &sm4_portable,
+    NULL,
+};
+
+const struct sm3_path *const mifeng_sm3_paths[] = {
+    &sm3_portable,
+    NULL,
+};
+
+static const struct sm4_path *sm4_chosen = &sm4_portable;
+static const struct sm3_path *sm3_chosen = &sm3_portable;
+
+const struct sm4_path *mifeng_sm4_path(void) { return sm4_chosen; }
+const struct sm3_path *mifeng_sm3_path(void) { return sm3_chosen; }
+
+static void choose_sm3(void)
+{
+    for (const struct sm3_path *const *p = mifeng_sm3_paths; *p; p++) {
+        if ((*p)->usable()) {
+            sm3_chosen = *p;
+            return;
+        }
+    }
+}
+
+const char *mifeng_choose_paths(const char *wanted)
+{
+    if (wanted && !strcmp(wanted, "off"))
+        return "the native core is switched off";
+    if (wanted && !*wanted)
+        wanted = NULL;
+    choose_sm3();
+    for (const struct sm4_path *const *p = mifeng_sm4_paths; *p; p++) {
+        if (wanted && strcmp((*p)->name, wanted))
+            continue;
+        if ((*p)->usable()) {
+            sm4_chosen = *p;
+            return NULL;
+        }
+        if (wanted)
+            return "this processor lacks the instructions of the path asked for";
+    }
+    return "no such path";
+}
