@@ -31,6 +31,9 @@ from .verifier import Verifier
 MAX_CLOCK_SKEW_S: Final = 300
 """How far ahead of ours an attester's own clock may be, seconds."""
 
+UP_TO_DATE: Final = "UpToDate"
+"""The status word that passes without a policy."""
+
 NO_FLOORS: Final[Mapping[str, int]] = MappingProxyType({})
 
 VerifierFor = Callable[[EvidenceKind], Verifier]
@@ -211,6 +214,8 @@ def _judge_rule(claims: Claims, rule: KindRule, now: int) -> list[Finding]:
     if status is not None and status not in rule.tcb_statuses:
         allowed = ", ".join(sorted(rule.tcb_statuses)) or "none"
         found.append(Finding("policy.tcb-status", f"{kind} TCB status", allowed, status))
+    found += _judge_advisories(claims, rule)
+    found += [each for name, each in claims.conditional.items() if name not in rule.references]
     for name, least in rule.minimums.items():
         value = claims.details.get(name)
         if not isinstance(value, int) or value < least:
@@ -224,6 +229,35 @@ def _judge_rule(claims: Claims, rule: KindRule, now: int) -> list[Finding]:
         found.append(Finding("policy.hw-denied", f"{kind} hardware", "not denied", str(identity)))
     for condition in rule.conditions:
         found += condition.check(claims)
+    return found
+
+
+def _judge_advisories(claims: Claims, rule: KindRule) -> list[Finding]:
+    """Advisories count only beside a status that says something is open."""
+    stated = claims.details.get("advisory_ids", ())
+    if claims.status.tcb == UP_TO_DATE or not isinstance(stated, list | tuple):
+        return []
+    allowed = ", ".join(sorted(rule.advisories)) or "none"
+    return [
+        Finding("policy.advisory", f"{claims.kind} open advisory", allowed, str(each))
+        for each in stated
+        if each not in rule.advisories
+    ]
+
+
+def builtin_findings(claims: Claims) -> list[Finding]:
+    """Return what speaks against authentic evidence when no policy was given.
+
+    For looking at single evidence: without a policy no software is expected, so a pass says
+    that the machine is genuine and current, and nothing about what it runs.
+    """
+    found = [*claims.refused, *claims.conditional.values()]
+    if claims.debug and not found:
+        found.append(Finding("policy.debug", f"{claims.kind} debug", "off", "on"))
+    status = claims.status.tcb
+    if status is not None and status != UP_TO_DATE:
+        code = f"{claims.kind.value}.tcb.status"
+        found.append(Finding(code, f"{claims.kind} TCB status", UP_TO_DATE, status))
     return found
 
 

@@ -84,5 +84,8 @@ class Claims:
     """Numbers that never go back in genuine, current collateral (an evaluation number, a CRL
     number), by a name that says which series, e.g. `intel/tcb-info/00806f050000`."""
 
+    conditional: Mapping[str, Finding] = field(default_factory=dict)
+    """Refusals by measurement name, each lifted only by a policy that names that measurement."""
+
     refused: tuple[Finding, ...] = ()
     unchecked: tuple[Finding, ...] = ()

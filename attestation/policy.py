@@ -49,6 +49,9 @@ class KindRule:
     tcb_statuses: frozenset[str]
     """Vendor status words that pass, verbatim; a kind without such words needs none."""
 
+    advisories: frozenset[str]
+    """Security advisories whose open state passes, where the vendor names them with a status."""
+
     minimums: Mapping[str, int]
     """Lowest accepted value of integer claims, by their name in `Claims.details`."""
 

@@ -63,6 +63,7 @@ class KindDocument(_Strict):
     references: dict[str, list[ReferenceDocument]]
     unsafe_any_measurement: bool
     tcb_statuses: list[str]
+    advisories: list[str]
     minimums: dict[str, int]
     enrolled: list[str] | Literal["any"]
     denied: list[str]

@@ -138,6 +138,7 @@ def _rule(kind: EvidenceKind, document: KindDocument) -> KindRule:
         },
         unsafe_any_measurement=document.unsafe_any_measurement,
         tcb_statuses=frozenset(document.tcb_statuses),
+        advisories=frozenset(document.advisories),
         minimums=document.minimums,
         enrolled=enrolled,
         denied=frozenset(document.denied),
