@@ -219,6 +219,13 @@ class Fields:
             self._wrong(name, "an object")
         return value
 
+    def map_or_none(self, name: str) -> dict[str, Json] | None:
+        """Return what `map` does, or None for null."""
+        if self._left.get(name, "") is None:
+            self._left.pop(name)
+            return None
+        return self.map(name)
+
     def end(self) -> None:
         """Check that every field was read."""
         if self._left:

@@ -73,7 +73,8 @@ SHA256: Final = HashWorld(name="sha256", digest=_sha256, digest_many=_sha256_man
 WORLDS: Final = {world.name: world for world in (SM3, SHA256)}
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Node:
     """A perfect subtree and where it stands."""
 
     level: int
