@@ -122,6 +122,11 @@ class Session(Protocol):
         ...
 
     @property
+    def metadata(self) -> Mapping[str, str]:
+        """Key-value pairs that the model's author put into the file."""
+        ...
+
+    @property
     def placement(self) -> Placement:
         """Where the graph runs."""
         ...

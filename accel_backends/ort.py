@@ -131,6 +131,9 @@ class OrtSession:
         self.placement: Final = placement
         self.inputs: Final = tuple(_spec(argument) for argument in session.get_inputs())
         self.outputs: Final = tuple(_spec(argument) for argument in session.get_outputs())
+        self.metadata: Final[Mapping[str, str]] = MappingProxyType(
+            dict(session.get_modelmeta().custom_metadata_map)
+        )
         self._names = [spec.name for spec in self.outputs]
 
     def run(self, inputs: Mapping[str, Tensor]) -> Result:
@@ -231,7 +234,8 @@ def _spec(argument: Any) -> TensorSpec:  # noqa: ANN401  # untyped library
         name=argument.name,
         datatype=datatype,
         shape=tuple(d if isinstance(d, int) else DYNAMIC for d in shape),
-        symbols=tuple(d if isinstance(d, str) else "" for d in shape),
+        # "?" is how some exporters write "unknown": two of them need not be equal.
+        symbols=tuple(d if isinstance(d, str) and d != "?" else "" for d in shape),
     )
 
 
