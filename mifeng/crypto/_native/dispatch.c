@@ -1,10 +1,14 @@
 /* Which code path runs here: the best the processor has, or the one MIFENG_NATIVE names. */
 #include "core.h"
 
+extern const struct sm4_path sm4_avx512_gfni;
 extern const struct sm4_path sm4_portable;
 extern const struct sm3_path sm3_portable;
 
 const struct sm4_path *const mifeng_sm4_paths[] = {
+#ifdef __x86_64__
+    &sm4_avx512_gfni,
+#endif
     &sm4_portable,
     NULL,
 };
