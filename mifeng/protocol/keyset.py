@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from mifeng.crypto import sm3
+from mifeng.crypto.signatures import VerifyKey
 from mifeng.errors import MalformedError
 
 from . import jsonc
+from .checkpoint import LogPin
 from .header import DIGEST_BYTES
 
 MAX_KEYSET_BYTES: Final = 64 * 1024
@@ -29,8 +31,19 @@ class LogIdentity:
 
     origin: str
     keys: tuple[bytes, ...]
-    """SM3 fingerprints of the log's signing keys, 32 bytes each."""
+    """SM3 of the log's verifier key strings, 32 bytes each, sorted."""
     quorum: int
+
+    @classmethod
+    def of(cls, pin: LogPin) -> Self:
+        """Return the identity of a pinned log, as a node and its clients must agree on it."""
+        keys = sorted(sm3(key.encode().encode()) for key in pin.keys)
+        return cls(origin=pin.origin, keys=tuple(keys), quorum=pin.quorum)
+
+
+def verify_keys(pin: LogPin) -> tuple[VerifyKey, ...]:
+    """Return a pinned log's keys in the form that checks intents and promises."""
+    return tuple(VerifyKey("sm2", key.public) for key in pin.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,10 +180,19 @@ class Hello:
     node_id: str
     capacity: int
     """Requests it will run at once."""
+    log_size: int
+    """Leaves of the newest checkpoint it has confirmed: where the next proof must start."""
 
     def encode(self) -> bytes:
         """Return the payload, canonical JSON."""
-        return jsonc.dumps({"v": 1, "node_id": self.node_id, "capacity": self.capacity})
+        return jsonc.dumps(
+            {
+                "v": 1,
+                "node_id": self.node_id,
+                "capacity": self.capacity,
+                "log_size": self.log_size,
+            }
+        )
 
     @classmethod
     def decode(cls, payload: bytes) -> "Hello":
@@ -193,6 +202,7 @@ class Hello:
         hello = cls(
             node_id=fields.text("node_id", limit=128),
             capacity=fields.integer("capacity", low=1, high=65536),
+            log_size=fields.integer("log_size"),
         )
         fields.end()
         return hello

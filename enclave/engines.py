@@ -1,0 +1,138 @@
+"""What a model is to the executor: bytes of an operation in, bytes out, and what ran them.
+
+`OipEngine` decodes Open Inference Protocol tensors and calls a pipeline of `accel_backends` in
+a thread. Engines see the opened body and the request's isolation; they see no key, no tenant
+signature and no sealed byte.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Executor as ThreadPool
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from accel_backends.errors import BackendError
+from accel_backends.pipeline import Pipeline
+from accel_backends.tensors import NUMPY_TYPES, Tensor
+from mifeng.errors import MalformedError
+from mifeng.protocol import body
+from mifeng.protocol.body import OIP_INFER, OipBody
+
+
+class EngineError(Exception):
+    """The model did not answer. `code` is stable; the message quotes no input."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One opened request, as an engine may see it."""
+
+    operation: str
+    body: memoryview
+    isolation: bytes
+    """32 bytes: requests may share caches only if these are equal. Random unless the client
+    sealed a value of its own, so the default is to share nothing."""
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What the receipt says about how a model runs."""
+
+    backend: str
+    device: str
+
+
+class Engine(Protocol):
+    """One served model."""
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """Operations it answers."""
+        ...
+
+    @property
+    def ran(self) -> Ran:
+        """Where it runs, as the backend itself reports it."""
+        ...
+
+    def run(self, job: Job) -> AsyncIterator[bytes]:
+        """Yield the answer in pieces.
+
+        Raises:
+            EngineError: the input does not fit, or the device failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release the model."""
+        ...
+
+
+class OipEngine:
+    """A pipeline behind the Open Inference Protocol."""
+
+    operations = frozenset({OIP_INFER})
+
+    def __init__(self, pipeline: Pipeline, *, backend: str, pool: ThreadPool) -> None:
+        self._pipeline, self._pool = pipeline, pool
+        first = pipeline.placements[0]
+        eps = sorted({f"{p.ep} {p.ep_version}" for p in pipeline.placements})
+        self.ran = Ran(backend=f"{backend}/{'+'.join(eps)}"[:128], device=str(first.device)[:128])
+
+    async def run(self, job: Job) -> AsyncIterator[bytes]:
+        """See `Engine.run`; yields once."""
+        loop = asyncio.get_running_loop()
+        yield await loop.run_in_executor(self._pool, self._infer, job.body)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        self._pipeline.close()
+
+    def _infer(self, data: memoryview) -> bytes:
+        try:
+            request = OipBody.decode(data, response=False)
+            inputs = {tensor.name: to_numpy(tensor) for tensor in request.tensors}
+            if len(inputs) != len(request.tensors):
+                raise EngineError("request.malformed", "an input is named twice")
+            outputs = self._pipeline.infer(inputs, request.parameters)
+        except MalformedError as exc:
+            raise EngineError("request.malformed", str(exc)) from None
+        except BackendError as exc:
+            raise EngineError(exc.code, str(exc)) from None
+        tensors = tuple(from_numpy(name, array) for name, array in outputs.items())
+        return OipBody(tensors=tensors, id=request.id).encode(response=True)
+
+
+def to_numpy(tensor: body.Tensor) -> Tensor:
+    """Return a checked tensor as an array; fixed-size elements are a view, not a copy.
+
+    Raises:
+        MalformedError: a datatype that arrays cannot hold (BF16).
+    """
+    if tensor.datatype == "BYTES":
+        array = np.empty(len(elements := body.split_bytes(tensor.data)), dtype=object)
+        array[:] = elements
+        return array.reshape(tensor.shape)
+    dtype = NUMPY_TYPES.get(tensor.datatype)
+    if dtype is None:
+        raise MalformedError(f"tensor {tensor.name[:64]!r}: datatype {tensor.datatype}")
+    return np.frombuffer(tensor.data, dtype=dtype).reshape(tensor.shape)
+
+
+def from_numpy(name: str, array: Tensor) -> body.Tensor:
+    """Return an array as a tensor of the wire."""
+    datatypes: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in NUMPY_TYPES.items()}
+    datatype = datatypes[array.dtype]
+    data = (
+        body.join_bytes(array.flat)
+        if datatype == "BYTES"
+        else np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    )
+    return body.Tensor(name=name, datatype=datatype, shape=array.shape, data=data)

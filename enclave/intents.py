@@ -1,0 +1,109 @@
+"""What the log must have said before this node touches a request, and what it said before.
+
+A node acts only on an intent signed by the log of its *measured* configuration, so whoever
+mounts another log key gets no work done. Each intent brings the log's current checkpoint and a
+proof that it extends the last one this node saw: nodes witness the log too, and a log that
+shows two nodes two histories is caught by the first of them that is shown both.
+
+Pure but for the one checkpoint it remembers.
+
+Source: docs/spec/log.md §8.
+"""
+
+from dataclasses import dataclass
+
+from mifeng.errors import LogInconsistentError, PeerError
+from mifeng.protocol import checkpoint
+from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
+from mifeng.protocol.entries import verify_intent
+from mifeng.protocol.header import Header
+from mifeng.protocol.keyset import verify_keys
+from mifeng.protocol.merkle import Digest
+from mifeng.protocol.messages import Intent
+
+MAX_CLOCK_SKEW_S = 300
+
+
+class IntentRefusedError(Exception):
+    """The intent is not one to act on. `detail` is for this node's operator only."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A signed intent, not yet read, and the log as this node knew it when it came."""
+
+    statement: bytes
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """Where a checked intent stands, and the log as this node knew it at that moment."""
+
+    origin: str
+    index: int
+    size: int
+    root: bytes
+
+
+class LogWatch:
+    """The pinned log, and the newest checkpoint of it that this node has confirmed."""
+
+    def __init__(self, pin: LogPin) -> None:
+        self.pin = pin
+        self._keys = verify_keys(pin)
+        self._latest: SignedCheckpoint | None = None
+
+    @property
+    def size(self) -> int:
+        """Leaves of the newest confirmed checkpoint; the gateway proves consistency from it."""
+        return self._latest.checkpoint.size if self._latest else 0
+
+    def advance(self, payload: bytes) -> Noted:
+        """Follow the log to the checkpoint an INTENT message brings.
+
+        Called in the order in which messages arrive, since each proof starts where the
+        previous one ended.
+
+        Raises:
+            IntentRefusedError: malformed, not the pinned log's, or the log contradicts itself.
+        """
+        try:
+            intent = Intent.decode(payload)
+            if self._latest is None or intent.note != self._latest.note:
+                offered = checkpoint.verify(intent.note, self.pin)
+                if self._latest is not None:
+                    path = tuple(map(Digest, intent.consistency))
+                    offered = checkpoint.check_consistent(
+                        self.pin.world, self._latest, offered, path
+                    )
+                self._latest = offered
+        except LogInconsistentError as exc:
+            raise IntentRefusedError("log.inconsistent") from exc
+        except PeerError as exc:
+            raise IntentRefusedError(str(exc)[:64]) from exc
+        claim = self._latest.checkpoint
+        return Noted(intent.statement, claim.size, claim.root)
+
+    def check(self, noted: Noted, header: Header, h: bytes, *, now: int) -> LogView:
+        """Return where a valid intent for exactly this request stands.
+
+        Raises:
+            IntentRefusedError: not signed by the pinned log, about another request, keyset,
+                tenant or deadline, or not current.
+        """
+        try:
+            said = verify_intent(noted.statement, origin=self.pin.origin, keys=self._keys)
+        except PeerError as exc:
+            raise IntentRefusedError(str(exc)[:64]) from exc
+        expected = (self.pin.origin, h, header.keyset_digest, header.tenant, header.deadline)
+        if (said.origin, said.h, said.keyset, said.tenant, said.deadline) != expected:
+            raise IntentRefusedError("another request")
+        if said.issued > now + MAX_CLOCK_SKEW_S or now >= said.deadline:
+            raise IntentRefusedError("not current")
+        return LogView(said.origin, said.index, noted.size, noted.root)
