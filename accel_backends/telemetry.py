@@ -5,7 +5,7 @@ host unless `ORT_DISABLE_TELEMETRY=1` is in the environment *before the first im
 library latches the value for the life of the process. `disable_telemetry_events()` is not
 enough: database and uploader are made all the same.
 
-`silence()` runs when `accel_backends` is imported. `check()` runs before and after every
+`silence` runs when `accel_backends` is imported. `check` runs before and after every
 session is made.
 """
 
@@ -20,6 +20,7 @@ __all__ = ["VARIABLE", "check", "databases", "silence"]
 
 VARIABLE: Final = "ORT_DISABLE_TELEMETRY"
 _LIBRARY: Final = "onnxruntime.capi.onnxruntime_pybind11_state"
+_DATABASE: Final = "onnxruntime.db"
 _DIRECTORY: Final = Path("Microsoft", "DeveloperTools", ".onnxruntime")
 
 
@@ -43,15 +44,29 @@ def silence() -> None:
 def check() -> None:
     """Refuse to go on if the library was loaded without the opt-out, or has written its files.
 
-    Files that were there before this process imported us are another program's.
+    Files that were there before this process imported us and that it does not hold open are
+    another program's.
 
     Raises:
         TelemetryError: one of the two.
     """
     if os.environ.get(VARIABLE) != "1":
         raise TelemetryError(f"{VARIABLE}=1 was not set before onnxruntime was imported")
-    if appeared := databases() - _BEFORE:
-        raise TelemetryError(f"telemetry files appeared: {', '.join(map(str, sorted(appeared)))}")
+    if found := (databases() - _BEFORE) | _held_open():
+        raise TelemetryError(f"telemetry files: {', '.join(map(str, sorted(found)))}")
+
+
+def _held_open() -> frozenset[Path]:
+    """Return telemetry databases this process has open, wherever they are; Linux only."""
+    held = set()
+    for descriptor in Path("/proc/self/fd").glob("*"):
+        try:
+            target = descriptor.readlink()
+        except OSError:  # closed since it was listed
+            continue
+        if target.name == _DATABASE:
+            held.add(target)
+    return frozenset(held)
 
 
 silence()

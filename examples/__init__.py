@@ -1,0 +1,1 @@
+"""Workloads that partners run, each with its real input."""

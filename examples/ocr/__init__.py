@@ -1,0 +1,1 @@
+"""Reading a VAT invoice: models, page, fields."""

@@ -106,8 +106,8 @@ def _frame(draw: ImageDraw.ImageDraw) -> None:
     for top, bottom, text in ((TOP, 380, "购买方"), (730, BOTTOM, "销售方")):
         draw.line([(120, top), (120, bottom)], BROWN, 2)
         for i, character in enumerate(text):
-            y = (top + bottom) / 2 + (i - 1) * 42
-            draw.text((95, y), character, BROWN, font=_font(26, face="Serif"), anchor="mm")
+            middle = (top + bottom) / 2 + (i - 1) * 42
+            draw.text((95, middle), character, BROWN, font=_font(26, face="Serif"), anchor="mm")
 
 
 def _party(draw: ImageDraw.ImageDraw, lines: Sequence[tuple[str, str]], *, y: int) -> None:
