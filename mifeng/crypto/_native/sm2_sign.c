@@ -1,0 +1,93 @@
+/* SM2 signatures, GB/T 32918.2-2016. Step numbers are the standard's (A: 6.1, B: 7.1). */
+#include "sm2.h"
+
+int sm2_sign_with_nonce(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
+                        const sm2_scalar *k)
+{
+    sm2_point point;
+    sm2_affine affine;
+    sm2_scalar r, s, t, x;
+    uint8_t bytes[32];
+    /* A4: (x1, y1) = k*G */
+    sm2_curve->base_mul(&point, k->v);
+    sm2_curve->to_affine(&affine, &point);
+    sm2_fe_to_bytes(bytes, &affine.x);
+    sm2_load256(x.v, bytes);
+    sm2_scalar_reduce(&x, &x);
+    /* A5: r = e + x1 */
+    sm2_load256(r.v, e);
+    sm2_scalar_reduce(&r, &r);
+    sm2_scalar_add(&r, &r, &x);
+    /* A6: s = (k - r*d) / (1 + d) = (k + r) / (1 + d) - r */
+    sm2_scalar_add(&t, k, &r);
+    sm2_scalar_montmul(&s, &t, &key->inverse);
+    sm2_scalar_sub(&s, &s, &r);
+    uint64_t bad = sm2_scalar_zero_mask(k) | ~(0 - sm2_sub256(x.v, k->v, sm2_order.v));
+    bad |= sm2_scalar_zero_mask(&r) | sm2_scalar_zero_mask(&t) | sm2_scalar_zero_mask(&s);
+    SM2_NOW_PUBLIC(&bad, sizeof bad);
+    wipe(&point, sizeof point);
+    wipe(&affine, sizeof affine);
+    wipe(&t, sizeof t);
+    wipe(&x, sizeof x);
+    wipe(bytes, sizeof bytes);
+    if (bad)
+        return -1;
+    sm2_scalar_to_bytes(signature, &r);
+    sm2_scalar_to_bytes(signature + 32, &s);
+    SM2_NOW_PUBLIC(signature, 64);
+    return 0;
+}
+
+void sm2_sign(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
+              const uint8_t fresh[32])
+{
+    sm2_nonces nonces;
+    sm2_scalar k;
+    int first = 1;
+    sm2_nonces_start(&nonces, &key->d, e, fresh);
+    do {
+        sm2_nonces_next(&nonces, &k, first);
+        first = 0;
+    } while (sm2_sign_with_nonce(signature, key, e, &k));
+    wipe(&nonces, sizeof nonces);
+    wipe(&k, sizeof k);
+}
+
+/* Whether the point's x is `x`, without a division: X = x * Z. */
+static uint64_t has_x(const sm2_point *point, const uint64_t x[4])
+{
+    uint64_t less[4];
+    sm2_fe t;
+    if (!sm2_sub256(less, x, sm2_fe_p.v))
+        return 0;
+    memcpy(t.v, x, sizeof t.v);
+    sm2_curve->fe_mul(&t, &t, &sm2_fe_rr);
+    sm2_curve->fe_mul(&t, &t, &point->z);
+    return sm2_fe_equal_mask(&t, &point->x);
+}
+
+int sm2_verify(const sm2_public *key, const uint8_t e[32], const uint8_t signature[64])
+{
+    sm2_scalar r, s, t, x;
+    sm2_point point;
+    /* B1, B2: r and s in [1, n - 1] */
+    if (!sm2_scalar_from_bytes(&r, signature) || !sm2_scalar_from_bytes(&s, signature + 32))
+        return -1;
+    if (sm2_scalar_zero_mask(&r) || sm2_scalar_zero_mask(&s))
+        return -1;
+    /* B5: t = r + s, not 0 */
+    sm2_scalar_add(&t, &r, &s);
+    if (sm2_scalar_zero_mask(&t))
+        return -1;
+    /* B6: (x1, y1) = s*G + t*P */
+    sm2_curve->public_double_mul(&point, s.v, &key->point, t.v);
+    if (sm2_fe_zero_mask(&point.z))
+        return -1;
+    /* B7: e + x1 = r mod n, so x1 is r - e or that plus n */
+    sm2_load256(x.v, e);
+    sm2_scalar_reduce(&x, &x);
+    sm2_scalar_sub(&x, &r, &x);
+    if (has_x(&point, x.v))
+        return 0;
+    return !sm2_add256(x.v, x.v, sm2_order.v) && has_x(&point, x.v) ? 0 : -1;
+}
