@@ -1,76 +1,35 @@
-"""X.509 as NVIDIA uses it: P-384, ECDSA with SHA-384, and short chains to a pinned key.
+"""Paths as NVIDIA builds them: P-384, ECDSA with SHA-384, a fixed length, a pinned key at the end.
 
-Certificates are parsed by `cryptography` and read eagerly, so that a hostile one fails here,
-as ours, and not later inside a property. Root certificates that arrive are compared with the
+The order of the certificates is part of what is checked: nothing is searched for, so the key
+that signs is the first certificate's and no other's. A root that arrives is compared with the
 pin and dropped. Validity is reported as a window; the caller knows the instant.
 
 Source: RFC 5280 §6.1; NVIDIA device chain: attestation-sdk `nv_x509.cpp`.
 """
 
-import re
 from base64 import b64decode
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
-from attestation.errors import malformed, untrusted
+from attestation import der, x509
+from attestation.errors import EvidenceUntrustedError, malformed, untrusted
+from attestation.x509 import Certificate
 
-from . import der
 from .roots import Root
 
-MAX_CHAIN_BYTES: Final = 64 * 1024
+UNDERSTOOD: Final = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
+"""Extensions that may be critical."""
 
-_PEM: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
-)
-_LIBRARY_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    UserWarning,  # deprecations that a caller's filter turned into errors
-)
-UNDERSTOOD: Final = frozenset({"2.5.29.15", "2.5.29.19"})
-"""Extensions that may be critical: key usage and basic constraints."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What we use of one certificate."""
-
-    parsed: x509.Certificate
-    subject: bytes
-    """DER of the name."""
-
-    issuer: bytes
-    common_name: str
-    serial: int
-    window: tuple[int, int]
-    """First and last Unix second of validity."""
-
-    key: ec.EllipticCurvePublicKey
-    ca: bool
-    path_length: int | None
-    signs_data: bool
-    signs_certificates: bool
-    extensions: dict[str, bytes]
-    """Extensions the library does not know, by dotted OID."""
-
-    @property
-    def point(self) -> bytes:
-        """The public key as 04 ‖ X ‖ Y."""
-        return self.key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+_CACHED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,40 +45,33 @@ class Path:
         return self.certificates[0]
 
     @property
+    def leaf_key(self) -> ec.EllipticCurvePublicKey:
+        """The end entity's P-384 key."""
+        return _point_key(point(self.leaf))
+
+    @property
     def window(self) -> tuple[int, int]:
         """First and last Unix second at which every certificate of the path is valid."""
-        windows = [each.window for each in self.certificates]
-        return max(start for start, _ in windows), min(end for _, end in windows)
+        starts = [each.not_before for each in self.certificates]
+        return max(starts), min(each.not_after for each in self.certificates)
 
     def issuer_of(self, position: int) -> tuple[bytes, bytes]:
         """Return name (DER) and public point of the issuer of certificate `position`."""
         if position + 1 < len(self.certificates):
             issuer = self.certificates[position + 1]
-            return issuer.subject, issuer.point
+            return subject(issuer), point(issuer)
         return self.root.name, self.root.point
 
 
-def split(raw: bytes, *, code: str) -> list[Certificate]:
+def split(raw: bytes, *, code: str) -> tuple[Certificate, ...]:
     """Return every certificate in a PEM bundle, its base64, or concatenated DER, in order.
 
     Raises:
-        EvidenceMalformedError: anything beside certificates is there (code `<code>.encoding`).
+        EvidenceMalformedError: none, or anything beside certificates (codes `<code>.*`).
     """
-    code = f"{code}.encoding"
-    if len(raw) > MAX_CHAIN_BYTES:
-        raise malformed(code, "certificates", f"<= {MAX_CHAIN_BYTES} bytes", len(raw))
-    if raw[:1] == bytes([der.SEQUENCE]):
-        found = der.elements(raw, what="certificates", code=code)
-        return [load(each.encoded, code=code) for each in found]
-    text = raw.strip()
-    if b"-----" not in text:
-        text = unbase64(text, what="certificates", code=code).strip()
-    if _PEM.sub(b"", text).strip():
-        raise malformed(code, "certificates", "PEM blocks and nothing else", "other text")
-    return [
-        load(unbase64(block, what="certificate", code=code), code=code)
-        for block in _PEM.findall(text)
-    ]
+    if b"-----" not in raw and raw[:1] != bytes([der.SEQUENCE]):
+        raw = unbase64(raw, what="certificates", code=f"{code}.encoding")
+    return x509.load_certificates(raw, what="certificates", code=code)
 
 
 def unbase64(text: bytes, *, what: str, code: str) -> bytes:
@@ -134,56 +86,47 @@ def unbase64(text: bytes, *, what: str, code: str) -> bytes:
         raise malformed(code, what, "base64", "other text") from exc
 
 
-def load(raw: bytes, *, code: str, understood: AbstractSet[str] = UNDERSTOOD) -> Certificate:
-    """Return one DER certificate, read completely.
+def common_name(certificate: Certificate) -> str:
+    """Return the subject's common name, or nothing where there is none."""
+    names = certificate.cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return "/".join(str(name.value) for name in names)
+
+
+def subject(certificate: Certificate) -> bytes:
+    """Return the DER of the subject's name."""
+    return certificate.cert.subject.public_bytes()
+
+
+def point(certificate: Certificate) -> bytes:
+    """Return a P-384 public key as 04 ‖ X ‖ Y.
 
     Raises:
-        EvidenceMalformedError: not a certificate (code `code`).
-        EvidenceUntrustedError: another curve or algorithm, or a critical extension that is not
-            understood (code `nvidia.certificate.profile`).
+        EvidenceUntrustedError: another kind of key or curve (`nvidia.certificate.profile`).
     """
-    try:
-        parsed = x509.load_der_x509_certificate(raw)
-        key = parsed.public_key()
-        extensions = list(parsed.extensions)
-        names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        window = (
-            int(parsed.not_valid_before_utc.timestamp()),
-            int(parsed.not_valid_after_utc.timestamp()),
-        )
-        subject, issuer = parsed.subject.public_bytes(), parsed.issuer.public_bytes()
-    except _LIBRARY_ERRORS as exc:
-        raise malformed(code, "certificate", "X.509 v3, DER", type(exc).__name__) from exc
-    critical = {each.oid.dotted_string for each in extensions if each.critical}
+    key = certificate.key
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise _profile("public key", "P-384", type(key).__name__)
-    if parsed.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def check_profile(
+    certificate: Certificate, *, understood: AbstractSet[object] = UNDERSTOOD
+) -> None:
+    """Refuse a certificate that NVIDIA would not issue.
+
+    Raises:
+        EvidenceUntrustedError: another curve or algorithm, a serial number below 1, or a
+            critical extension that is not understood (`nvidia.certificate.profile`).
+    """
+    point(certificate)
+    if certificate.cert.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
         raise _profile("signature algorithm", "ecdsa-with-SHA384", "another")
-    if parsed.serial_number <= 0:
-        raise _profile("serial number", "positive", parsed.serial_number)
+    if certificate.serial <= 0:
+        raise _profile("serial number", "positive", certificate.serial)
+    critical = {each.oid for each in certificate.extensions if each.critical}
     if strange := critical - understood:
-        raise _profile("critical extensions", "key usage, basic constraints", sorted(strange))
-    values = [each.value for each in extensions]
-    constraints = [each for each in values if isinstance(each, x509.BasicConstraints)]
-    usages = [each for each in values if isinstance(each, x509.KeyUsage)]
-    return Certificate(
-        parsed=parsed,
-        subject=subject,
-        issuer=issuer,
-        common_name="/".join(str(name.value) for name in names),
-        serial=parsed.serial_number,
-        window=window,
-        key=key,
-        ca=any(each.ca for each in constraints),
-        path_length=constraints[0].path_length if constraints else None,
-        signs_data=any(each.digital_signature for each in usages),
-        signs_certificates=any(each.key_cert_sign for each in usages),
-        extensions={
-            each.oid.dotted_string: each.value
-            for each in values
-            if isinstance(each, x509.UnrecognizedExtension)
-        },
-    )
+        names = ", ".join(sorted(each.dotted_string for each in strange))
+        raise _profile("critical extensions", "only those understood", names)
 
 
 def verify_path(
@@ -199,34 +142,27 @@ def verify_path(
 
     Raises:
         EvidenceUntrustedError: another length (`<code>.length`), root (`<code>.root`), order
-            (`<code>.order`), signature (`<code>.signature`) or purpose (`<code>.usage`).
+            (`<code>.order`), signature (`<code>.signature`), purpose (`<code>.usage`), or
+            `nvidia.certificate.profile`.
 
     Source: RFC 5280 §6.1.3, §6.1.4 without policies, name constraints and validity.
     """
     if len(chain) != length:
         raise untrusted(f"{code}.length", "certificate chain", f"{length} certificates", len(chain))
     *path, received = chain
-    root = next((each for each in roots if each.point == received.point), None)
+    root = next((each for each in roots if each.point == point(received)), None)
     if root is None:
-        found = f"{received.common_name} with key {received.point[:9].hex()}…"
+        found = f"{common_name(received)}, key {point(received)[1:9].hex()}…"
         raise untrusted(f"{code}.root", "root of the chain", "a pinned key", found)
     result = Path(certificates=tuple(path), root=root)
     for position, each in enumerate(path):
-        name, point = result.issuer_of(position)
-        if each.issuer != name:
-            raise untrusted(
-                f"{code}.order", f"issuer of {each.common_name}", "next in chain", "other"
-            )
-        verify_issued(each, point, code=code)
-        if position and not (each.ca and each.signs_certificates):
-            raise untrusted(
-                f"{code}.usage", each.common_name, "a CA that signs certificates", "not"
-            )
-        if each.path_length is not None and each.path_length < position - 1:
-            below = position - 1
-            raise untrusted(f"{code}.usage", "path length", f">= {below}", each.path_length)
-    if result.leaf.ca or not result.leaf.signs_data:
-        raise untrusted(f"{code}.usage", result.leaf.common_name, "an end entity that signs", "not")
+        check_profile(each)
+        name, issuer_point = result.issuer_of(position)
+        claim = f"issuer of {common_name(each)}"
+        if each.cert.issuer.public_bytes() != name:
+            raise untrusted(f"{code}.order", claim, "the next of the chain", "another")
+        verify_issued(each, issuer_point, code=code)
+        _check_usage(each, position, code=code)
     return result
 
 
@@ -236,18 +172,40 @@ def verify_issued(certificate: Certificate, issuer_point: bytes, *, code: str) -
     Raises:
         EvidenceUntrustedError: that key did not sign it (`<code>.signature`).
     """
-    issuer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), issuer_point)
-    parsed = certificate.parsed
+    parsed = certificate.cert
+    if not _is_signed(parsed.tbs_certificate_bytes, parsed.signature, issuer_point):
+        claim = f"signature of {common_name(certificate)}"
+        raise untrusted(f"{code}.signature", claim, "by its issuer", "invalid")
+
+
+@lru_cache(maxsize=_CACHED)
+def _is_signed(data: bytes, signature: bytes, signer_point: bytes) -> bool:
+    """Whether a key signed these bytes. Pure, so a cache is only speed."""
     try:
-        issuer.verify(parsed.signature, parsed.tbs_certificate_bytes, ec.ECDSA(SHA384()))
-    except InvalidSignature as exc:
-        raise untrusted(
-            f"{code}.signature",
-            f"signature of {certificate.common_name}",
-            "by its issuer",
-            "invalid",
-        ) from exc
+        _point_key(signer_point).verify(signature, data, ec.ECDSA(SHA384()))
+    except InvalidSignature:
+        return False
+    return True
 
 
-def _profile(claim: str, required: str, found: object) -> Exception:
+def _check_usage(certificate: Certificate, position: int, *, code: str) -> None:
+    """Check what a certificate at this place of the path may be used for."""
+    name = common_name(certificate)
+    if position == 0:
+        if certificate.is_ca or not certificate.signs_data:
+            raise untrusted(f"{code}.usage", name, "an end entity that signs", "not")
+        return
+    if not (certificate.is_ca and certificate.signs_certificates):
+        raise untrusted(f"{code}.usage", name, "a CA that signs certificates", "not")
+    below = position - 1
+    if certificate.path_length is not None and certificate.path_length < below:
+        required = f"path length >= {below}"
+        raise untrusted(f"{code}.usage", name, required, certificate.path_length)
+
+
+def _point_key(encoded: bytes) -> ec.EllipticCurvePublicKey:
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), encoded)
+
+
+def _profile(claim: str, required: str, found: object) -> EvidenceUntrustedError:
     return untrusted("nvidia.certificate.profile", f"certificate {claim}", required, found)

@@ -102,14 +102,12 @@ def authenticate(
     start, end = path.window
     if not start <= now <= end:
         raise untrusted("nvidia.chain.validity", "chain", f"valid at {now}", f"{start} … {end}")
-    spdm.verify(report, path.leaf.key)
+    spdm.verify(report, path.leaf_key)
     chip = _chip(kind, path)
     if len(report.measurements) != blocks:
         found = len(report.measurements)
         raise malformed("nvidia.report.blocks", f"measurements of {chip}", blocks, found)
-    return Device(
-        report=report, fields=fields, path=path, chip=chip, fwid=fwid.read(path.leaf.extensions)
-    )
+    return Device(report=report, fields=fields, path=path, chip=chip, fwid=fwid.read(path.leaf))
 
 
 def check_fwid(device: Device) -> bool:
@@ -169,7 +167,7 @@ def conclude(
         details={
             **opaque.describe(device.fields),
             "ueid": device.ueid,
-            "hwmodel": device.path.certificates[1].common_name,
+            "hwmodel": certificates.common_name(device.path.certificates[1]),
             "oemid": OEM_ID,
             "fwid": device.fwid.hex(),
             "dbgstat": "disabled" if matched else "unknown",
@@ -186,7 +184,7 @@ def conclude(
             **details,
         },
         ratchets={
-            f"nvidia/rim/{used.product}/{used.version}": used.path.leaf.window[0]
+            f"nvidia/rim/{used.product}/{used.version}": used.path.leaf.not_before
             for each in references
             if (used := each.used) is not None and not each.refused and not each.unchecked
         },
@@ -197,7 +195,7 @@ def conclude(
 
 def _chip(kind: EvidenceKind, path: Path) -> str:
     """Return the chip's name, after checking that it is of this kind."""
-    chip = path.certificates[1].common_name.partition(" ")[0]
+    chip = certificates.common_name(path.certificates[1]).partition(" ")[0]
     found = next((known for prefix, known in _FAMILIES.items() if chip.startswith(prefix)), None)
     if found is None:
         finding = Finding("nvidia.chip", "chip", " or ".join(_FAMILIES), chip)

@@ -8,36 +8,37 @@ Source: TCG "DICE Attestation Architecture" 1.1 §6.1.1 (DiceTcbInfo, 2.23.133.5
 Microsoft/TCG RIoT certificate profile (CompositeDeviceID, 2.23.133.5.4.1).
 """
 
-from collections.abc import Mapping
 from typing import Final
 
-from attestation.errors import EvidenceMalformedError, untrusted
-from attestation.errors import malformed as _malformed
+from attestation import der
+from attestation.errors import EvidenceMalformedError, malformed, untrusted
+from attestation.x509 import Certificate
 
-from . import der
 from .spdm import DIGEST_BYTES
 
 COMPOSITE_DEVICE_ID: Final = "2.23.133.5.4.1"
 DICE_TCB_INFO: Final = "2.23.133.5.4.1.1"
 
-_CODE: Final = "nvidia.fwid.extension"
+_CODE: Final = "nvidia.fwid"
 _SHA384: Final = bytes.fromhex("608648016503040202")
 _VERSION_1: Final = b"\x01"
+_NUMBER: Final = 0x1F
 _TAG_FWIDS: Final = 0xA6
 _TCB_INFO_TAGS: Final = frozenset(range(0x80, 0x8A)) - {0x86} | {_TAG_FWIDS}
 """Context tags [0] … [9], primitive but for the list [6]."""
 
 
-def read(extensions: Mapping[str, bytes]) -> bytes:
-    """Return the SHA-384 firmware id in a leaf certificate's extensions, 48 bytes.
+def read(leaf: Certificate) -> bytes:
+    """Return the SHA-384 firmware id in a leaf certificate, 48 bytes.
 
     Raises:
-        EvidenceMalformedError: the extension does not parse (`nvidia.fwid.extension`).
+        EvidenceMalformedError: the extension does not parse (`nvidia.fwid.der`,
+            `nvidia.fwid.extension`).
         EvidenceUntrustedError: the leaf names no firmware, or does so twice
             (`nvidia.fwid.missing`).
     """
-    composite = extensions.get(COMPOSITE_DEVICE_ID)
-    tcb_info = extensions.get(DICE_TCB_INFO)
+    composite = leaf.private(COMPOSITE_DEVICE_ID)
+    tcb_info = leaf.private(DICE_TCB_INFO)
     if composite is not None and tcb_info is None:
         return _composite_device_id(composite)
     if tcb_info is not None and composite is None:
@@ -49,39 +50,44 @@ def read(extensions: Mapping[str, bytes]) -> bytes:
 
 def _composite_device_id(raw: bytes) -> bytes:
     """CompositeDeviceID ::= SEQUENCE { version INTEGER (1), deviceID SPKI, fwid FWID }."""
-    parts = der.sequence(raw, what="CompositeDeviceID", code=_CODE)
+    parts = _sequence(raw, "CompositeDeviceID")
     tags = [part.tag for part in parts]
-    if tags != [der.INTEGER, der.SEQUENCE, der.SEQUENCE] or parts[0].content != _VERSION_1:
-        raise _bad("CompositeDeviceID", "version, key, FWID", tags)
-    return _fwid(parts[2].encoded)
+    if tags != [der.INTEGER, der.SEQUENCE, der.SEQUENCE] or parts[0].value != _VERSION_1:
+        raise _bad("CompositeDeviceID", "version 1, key, FWID", tags)
+    return _fwid(parts[2].value)
 
 
 def _dice_tcb_info(raw: bytes) -> bytes:
     """DiceTcbInfo ::= SEQUENCE of optional context tags in ascending order; [6] holds FWIDs."""
-    parts = der.sequence(raw, what="DiceTcbInfo", code=_CODE)
-    numbers = [part.tag & 0x1F for part in parts]
+    parts = _sequence(raw, "DiceTcbInfo")
+    numbers = [part.tag & _NUMBER for part in parts]
     known = all(part.tag in _TCB_INFO_TAGS for part in parts)
     if not known or numbers != sorted(set(numbers)):
         raise _bad("DiceTcbInfo", "tags [0] … [9], ascending", numbers)
-    fwids = [part for part in parts if part.tag == _TAG_FWIDS]
-    listed = der.elements(fwids[0].content, what="fwids", code=_CODE) if fwids else []
-    if not listed:
-        raise _bad("DiceTcbInfo fwids", "at least one", "none")
-    first, *_ = [_fwid(each.encoded) for each in listed]
+    fwids = [part.value for part in parts if part.tag == _TAG_FWIDS]
+    listed = list(der.elements(fwids[0], what="fwids", code=_CODE)) if fwids else []
+    if not listed or any(each.tag != der.SEQUENCE for each in listed):
+        raise _bad("DiceTcbInfo fwids", "at least one FWID", len(listed))
+    first, *_ = [_fwid(each.value) for each in listed]
     return first
 
 
-def _fwid(raw: bytes) -> bytes:
+def _fwid(content: bytes) -> bytes:
     """FWID ::= SEQUENCE { hashAlg OBJECT IDENTIFIER, digest OCTET STRING }."""
-    parts = der.sequence(raw, what="FWID", code=_CODE)
+    parts = list(der.elements(content, what="FWID", code=_CODE))
     tags = [part.tag for part in parts]
     if tags != [der.OBJECT_IDENTIFIER, der.OCTET_STRING]:
         raise _bad("FWID", "algorithm and digest", tags)
-    algorithm, digest = (part.content for part in parts)
+    algorithm, digest = (part.value for part in parts)
     if algorithm != _SHA384 or len(digest) != DIGEST_BYTES:
         raise _bad("FWID", "SHA-384", f"{algorithm.hex()}, {len(digest)} bytes")
     return digest
 
 
+def _sequence(raw: bytes, what: str) -> list[der.Element]:
+    content = der.only(raw, der.SEQUENCE, what=what, code=_CODE)
+    return list(der.elements(content, what=what, code=_CODE))
+
+
 def _bad(claim: str, required: str, found: object) -> EvidenceMalformedError:
-    return _malformed(_CODE, claim, required, found)
+    return malformed(f"{_CODE}.extension", claim, required, found)

@@ -23,12 +23,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
+from attestation import der
 from attestation.errors import Finding, malformed, untrusted
+from attestation.x509 import Certificate, load_certificate
 
-from . import certificates, der
-from .certificates import Certificate, Path
+from . import certificates
+from .certificates import Path
 from .roots import Root
 
 MAX_RESPONSE_BYTES: Final = 256 * 1024
@@ -37,6 +39,7 @@ MAX_AGE_S: Final = 7 * 86_400
 MAX_CLOCK_SKEW_S: Final = 300
 """How far ahead of ours a responder's clock may be, seconds."""
 
+_CODE: Final = "nvidia.revocation.response"
 _LIBRARY_ERRORS: Final = (
     ValueError,
     TypeError,
@@ -45,7 +48,7 @@ _LIBRARY_ERRORS: Final = (
     x509.DuplicateExtension,
     UserWarning,
 )
-_UNDERSTOOD: Final = certificates.UNDERSTOOD | {"2.5.29.37"}
+_UNDERSTOOD: Final = certificates.UNDERSTOOD | {ExtensionOID.EXTENDED_KEY_USAGE}
 """A responder's extended key usage may be critical."""
 _HASHES: Final = (hashes.SHA1, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 """CertID hashes seen from NVIDIA's clients (SHA-1, SHA-384) and the ones in between."""
@@ -77,8 +80,6 @@ class Answer:
     responder_name: bytes | None
     responder_key_hash: bytes | None
     delegates: tuple[Certificate, ...]
-    may_sign: frozenset[int]
-    """Positions of delegates whose extended key usage is OCSP signing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def questions(path: Path, *, first: int) -> list[Question]:
         each = path.certificates[position]
         asked.append(
             Question(
-                name=each.common_name,
+                name=certificates.common_name(each),
                 serial=each.serial,
                 issuer_name=issuer_name,
                 issuer_point=issuer_point,
@@ -152,16 +153,15 @@ def _decode(item: bytes) -> list[Answer]:
     """Return every SingleResponse in one item; unsuccessful responses hold none."""
     if len(item) > MAX_RESPONSE_BYTES:
         raise malformed("nvidia.revocation.size", "OCSP", f"<= {MAX_RESPONSE_BYTES}", len(item))
-    code = "nvidia.revocation.response"
-    found = der.elements(item, what="OCSP responses", code=code)
+    found = der.split_sequences(item, what="OCSP responses", code=_CODE)
     if not found:
-        raise malformed(code, "OCSP responses", "at least one", "none")
+        raise malformed(_CODE, "OCSP responses", "at least one", "none")
     answers: list[Answer] = []
     for each in found:
         try:
-            answers += _read(ocsp.load_der_ocsp_response(each.encoded))
+            answers += _read(ocsp.load_der_ocsp_response(each))
         except _LIBRARY_ERRORS as exc:
-            raise malformed(code, "OCSP response", "DER", type(exc).__name__) from exc
+            raise malformed(_CODE, "OCSP response", "DER", type(exc).__name__) from exc
     return answers
 
 
@@ -173,15 +173,8 @@ def _read(response: ocsp.OCSPResponse) -> list[Answer]:
         raise ValueError("a critical extension that is not understood")
     responder = response.responder_name
     delegates = tuple(
-        certificates.load(
-            each.public_bytes(Encoding.DER),
-            code="nvidia.revocation.response",
-            understood=_UNDERSTOOD,
-        )
+        load_certificate(each.public_bytes(Encoding.DER), what="OCSP responder", code=_CODE)
         for each in response.certificates
-    )
-    may_sign = frozenset(
-        position for position, each in enumerate(delegates) if _is_ocsp_signer(each)
     )
     answers = []
     for single in response.responses:
@@ -201,7 +194,6 @@ def _read(response: ocsp.OCSPResponse) -> list[Answer]:
                 responder_name=responder.public_bytes() if responder else None,
                 responder_key_hash=response.responder_key_hash,
                 delegates=delegates,
-                may_sign=may_sign,
             )
         )
     return answers
@@ -210,7 +202,7 @@ def _read(response: ocsp.OCSPResponse) -> list[Answer]:
 def _is_ocsp_signer(certificate: Certificate) -> bool:
     usages = [
         extension.value
-        for extension in certificate.parsed.extensions
+        for extension in certificate.extensions
         if isinstance(extension.value, x509.ExtendedKeyUsage)
     ]
     return any(ExtendedKeyUsageOID.OCSP_SIGNING in usage for usage in usages)
@@ -252,17 +244,22 @@ def _responder(answer: Answer, question: Question, roots: Sequence[Root], now: i
     for name, point in own + pinned:
         if _is_named(answer, name, point):
             return point
-    for position, each in enumerate(answer.delegates):
-        if not _is_named(answer, each.subject, each.point) or position not in answer.may_sign:
+    for each in answer.delegates:
+        name = certificates.subject(each)
+        issuers = [at for known, at in own + pinned if known == each.cert.issuer.public_bytes()]
+        if not issuers or not _is_ocsp_signer(each):
             continue
-        start, end = each.window
-        issuers = [point for name, point in own + pinned if name == each.issuer]
-        if issuers and start <= now <= end:
+        certificates.check_profile(each, understood=_UNDERSTOOD)
+        if _is_named(answer, name, certificates.point(each)) and _is_valid(each, now):
             certificates.verify_issued(each, issuers[0], code="nvidia.revocation.responder")
-            return each.point
+            return certificates.point(each)
     raise untrusted(
         "nvidia.revocation.responder", _claim(question), "the issuer or its valid delegate", "other"
     )
+
+
+def _is_valid(certificate: Certificate, now: int) -> bool:
+    return certificate.not_before <= now <= certificate.not_after
 
 
 def _is_named(answer: Answer, name: bytes, point: bytes) -> bool:

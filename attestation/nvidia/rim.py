@@ -9,9 +9,8 @@ Source: TCG Reference Integrity Manifest Information Model 1.01; attestation-sdk
 `nv-attestation-sdk-cpp/src/rim.cpp`.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -20,6 +19,7 @@ from typing import Final
 
 from lxml import etree
 
+from attestation import json_strict
 from attestation.errors import EvidenceMalformedError, malformed
 
 from . import certificates, xmldsig
@@ -83,7 +83,7 @@ def authenticate(raw: bytes, roots: tuple[Root, ...]) -> Rim:
     path = certificates.verify_path(
         signed.certificates, roots, length=CHAIN_LENGTH, code="nvidia.rim.chain"
     )
-    root = xmldsig.parse(xmldsig.verify(signed, path.leaf.key))
+    root = xmldsig.parse(xmldsig.verify(signed, path.leaf_key))
     if root.tag != _ROOT or [child.tag for child in root] != list(_PARTS):
         raise _bad("manifest", "SoftwareIdentity of Entity, Meta, Payload", root.tag)
     entity, meta, payload = root
@@ -162,21 +162,11 @@ def _unwrap(raw: bytes) -> bytes:
 
 def _service_answer(text: bytes) -> bytes:
     """Return the `rim` member of the RIM service's JSON; its own `sha256` proves nothing."""
-    try:
-        answer = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as exc:
-        raise _bad("service answer", "JSON", type(exc).__name__) from exc
+    answer = json_strict.parse_object(text, what="RIM service answer", code="nvidia.rim.service")
     rim = answer.get("rim")
     if not isinstance(rim, str):
         raise _bad("service answer", "a rim member", "none")
-    return rim.encode("utf-8", "replace")
-
-
-def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
+    return rim.encode(errors="replace").strip()
 
 
 def _bad(claim: str, required: str, found: object) -> EvidenceMalformedError:

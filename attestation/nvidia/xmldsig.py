@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from lxml import etree
 
+from attestation import x509
 from attestation.errors import EvidenceMalformedError, malformed, untrusted
 
-from . import certificates
+from .certificates import unbase64
 
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 MAX_ELEMENTS: Final = 4096
@@ -49,7 +50,7 @@ class Signed:
     content: bytes
     """Canonical bytes of the document without its Signature: what the digest covers."""
 
-    certificates: tuple[certificates.Certificate, ...]
+    certificates: tuple[x509.Certificate, ...]
     """As delivered in KeyInfo, signer first; untrusted until a path was built."""
 
     signed_info: bytes
@@ -115,7 +116,8 @@ def decode(raw: bytes) -> Signed:
     return Signed(
         content=content,
         certificates=tuple(
-            certificates.load(_base64(each), code="nvidia.xmldsig.certificate") for each in listed
+            x509.load_certificate(_base64(each), what="signer", code="nvidia.xmldsig.certificate")
+            for each in listed
         ),
         signed_info=signed_info,
         signature=_base64(_text(value)),
@@ -199,7 +201,7 @@ def _text(element: etree._Element) -> str:
 
 
 def _base64(text: str) -> bytes:
-    return certificates.unbase64(text.encode(), what="XML", code="nvidia.xmldsig.base64")
+    return unbase64(text.encode(), what="XML", code="nvidia.xmldsig.base64")
 
 
 def _detach(root: etree._Element, signature: etree._Element) -> None:
