@@ -33,13 +33,11 @@ def hkdf_extract_sha256(salt: Buffer, ikm: Buffer) -> bytes:
 
 
 def hkdf_expand_sha256(prk: Buffer, info: Buffer, length: int) -> bytes:
-    """Return `length` bytes, 0 … 8160, expanded from `prk`, at least 32 bytes.
+    """Return `length` bytes, 0 … 8160, expanded from `prk`.
 
     Raises:
-        ValueError: `prk` is too short or `length` out of range.
+        ValueError: `length` is out of range.
     """
-    if len(prk) < SHA256_BYTES:
-        raise ValueError("HKDF-SHA256 expands from at least 32 bytes")
     if not 0 <= length <= 255 * SHA256_BYTES:
         raise ValueError("HKDF-SHA256 gives 0 to 8160 bytes")
     if length == 0:

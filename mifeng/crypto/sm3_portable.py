@@ -86,15 +86,13 @@ def hkdf_expand_sm3(prk: Buffer, info: Buffer, length: int) -> bytes:
     """Return `length` bytes expanded from `prk`, RFC 5869 §2.3.
 
     Args:
-        prk: at least 32 bytes, uniformly random.
+        prk: uniformly random, 32 bytes or more; shorter is weaker and not refused.
         info: binds the output to its use; any length.
         length: 0 … 8160 bytes.
 
     Raises:
-        ValueError: `prk` is too short or `length` out of range.
+        ValueError: `length` is out of range.
     """
-    if len(prk) < SM3_BYTES:
-        raise ValueError("HKDF-SM3 expands from at least 32 bytes")
     if not 0 <= length <= HKDF_MAX_BYTES:
         raise ValueError("HKDF-SM3 gives 0 to 8160 bytes")
     block, output = b"", b""
