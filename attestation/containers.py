@@ -1,0 +1,194 @@
+"""Take evidence out of the wrappers vendors and agents deliver it in.
+
+Raw binary, hex text, base64 text, one PEM-armoured block, or JSON of an agent: what comes out
+is what a verifier parses, one unit per device. Nothing here is believed; a wrapper that names a
+nonce, a version or a verdict beside the evidence is not even looked at.
+
+Kinds whose evidence *is* JSON (Azure vTPM, virtCCA, iTrustee, a software TPM's) reach their
+verifier as that JSON. A kind with a wrapper of its own brings `attestation.<kind>.container`
+with `unpack(value, collateral) -> tuple[Unit, ...]`.
+
+Source: docs/spec/appraisal.md §4.1.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final, cast
+
+from . import json_strict
+from .errors import malformed
+from .evidence import Collateral, Evidence, EvidenceKind, Role
+
+MAX_EVIDENCE_BYTES: Final = 1 << 20
+MAX_UNITS: Final = 64
+_HEX: Final = re.compile(rb"(?:0[xX])?((?:[0-9a-fA-F]{2})+)")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
+_TEXT: Final = re.compile(rb"[\t\n\r\x20-\x7e]+")
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]*)-----END \1-----")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One device's evidence, out of its wrapper, with what the wrapper carried beside it."""
+
+    evidence: Evidence
+    collateral: Collateral
+
+
+Unpack = Callable[[object, Collateral], tuple[Unit, ...]]
+
+
+def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
+    """Return the evidence of each device in a file; at least one.
+
+    Args:
+        evidence: the file's bytes as delivered, and the kind they are said to be.
+        collateral: handed to every unit, before what the wrapper itself carries.
+
+    Raises:
+        EvidenceMalformedError: too large, empty, or no form that the kind is delivered in
+            (codes `<kind>.container.*`).
+    """
+    kind, data = evidence.kind, evidence.raw
+    code = f"{kind.value}.container"
+    for what, each in [
+        ("evidence", data),
+        *((role.value, each) for role, each in collateral.items),
+    ]:
+        if len(each) > MAX_EVIDENCE_BYTES:
+            raise malformed(f"{code}.size", what, f"<= {MAX_EVIDENCE_BYTES} bytes", len(each))
+    if not data:
+        raise malformed(f"{code}.size", "evidence", "at least 1 byte", 0)
+    if _is_json(data):
+        return _from_json(kind, data, collateral, code=code)
+    raw = text_to_bytes(data, what="evidence", code=code) if is_text(data) else data
+    if raw != data and _is_json(raw):
+        return _from_json(kind, raw, collateral, code=code)
+    return (Unit(evidence=Evidence(kind, raw), collateral=collateral),)
+
+
+def is_text(data: bytes) -> bool:
+    """Whether all of it is printable ASCII and white space, as binary evidence never is."""
+    return _TEXT.fullmatch(data) is not None
+
+
+def text_to_bytes(data: bytes, *, what: str, code: str) -> bytes:
+    """Return what hex, base64 (either alphabet) or one PEM block says.
+
+    Hex is tried first: text of hex digits only is hex.
+
+    Raises:
+        EvidenceMalformedError: none of these (code `<code>.text`).
+    """
+    blocks = _PEM.findall(data)
+    body = b"".join((blocks[0][1] if len(blocks) == 1 else data).split())
+    if not blocks and (match := _HEX.fullmatch(body)):
+        return bytes.fromhex(match[1].decode())
+    if not _BASE64.fullmatch(body):
+        raise malformed(f"{code}.text", what, "hex, base64 or one PEM block", "other text")
+    stripped = body.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        return b64decode(stripped + b"=" * (-len(stripped) % 4), validate=True)
+    except ValueError as exc:
+        raise malformed(f"{code}.text", what, "hex, base64 or one PEM block", str(exc)) from exc
+
+
+def json_bytes(value: object, *, what: str, code: str) -> bytes:
+    """Return the bytes a JSON value stands for: hex or base64 text, or a list of numbers.
+
+    Raises:
+        EvidenceMalformedError: any other value (code `<code>.text`).
+    """
+    if isinstance(value, str) and value.isascii():
+        return text_to_bytes(value.encode(), what=what, code=code)
+    if isinstance(value, list) and all(type(each) is int and 0 <= each <= 255 for each in value):  # noqa: PLR2004 - a byte
+        return bytes(cast("list[int]", value))
+    raise malformed(f"{code}.text", what, "hex, base64 or a list of bytes", type(value).__name__)
+
+
+def _is_json(data: bytes) -> bool:
+    return data.lstrip(b" \t\r\n")[:1] in (b"{", b"[") and _TEXT.match(data) is not None
+
+
+def _from_json(
+    kind: EvidenceKind, data: bytes, collateral: Collateral, *, code: str
+) -> tuple[Unit, ...]:
+    value = json_strict.parse(data, what="evidence", code=code)
+    unpack = _UNPACKERS.get(kind) or _own_unpacker(kind)
+    if unpack is None:
+        return (Unit(evidence=Evidence(kind, data), collateral=collateral),)
+    units = unpack(value, collateral)
+    if not 1 <= len(units) <= MAX_UNITS:
+        raise malformed(f"{code}.count", "devices", f"1 … {MAX_UNITS}", len(units))
+    return units
+
+
+def _own_unpacker(kind: EvidenceKind) -> Unpack | None:
+    name = f"attestation.{kind.value.replace('-', '_')}"
+    if find_spec(name) is None or find_spec(f"{name}.container") is None:
+        return None
+    return cast("Unpack", import_module(f"{name}.container").unpack)
+
+
+def _intel(kind: EvidenceKind) -> Unpack:
+    """Quotes as trustee's agents and dstack wrap them: `quote`, and event logs beside it."""
+    code = f"{kind.value}.container"
+
+    def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
+        if not isinstance(value, dict) or "quote" not in value:
+            raise malformed(f"{code}.json", "evidence", "an object with `quote`", "another value")
+        raw = json_bytes(value["quote"], what="quote", code=code)
+        items = list(collateral.items)
+        for name in ("cc_eventlog", "aa_eventlog", "event_log"):
+            log = value.get(name)
+            if log is None:
+                continue
+            if isinstance(log, str) and log.lstrip()[:1] in ("[", "{"):
+                items.append((Role.EVENT_LOG, log.encode(errors="surrogatepass")))
+            elif log:
+                items.append((Role.EVENT_LOG, json_bytes(log, what=name, code=code)))
+        return (Unit(evidence=Evidence(kind, raw), collateral=Collateral(tuple(items))),)
+
+    return unpack
+
+
+def _nvidia(kind: EvidenceKind) -> Unpack:
+    """Serialized evidence: a list of devices, each a report and its PEM chain in base64."""
+    code = f"{kind.value}.container"
+
+    def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
+        if isinstance(value, dict):
+            lists = [value[name] for name in _NVIDIA_LISTS if name in value]
+            value = lists[0] if len(lists) == 1 else [value]
+        if not isinstance(value, list):
+            raise malformed(f"{code}.json", "evidence", "a list of devices", type(value).__name__)
+        return tuple(device(each, collateral) for each in value)
+
+    def device(value: object, collateral: Collateral) -> Unit:
+        if not isinstance(value, dict) or not {"evidence", "certificate"} <= value.keys():
+            required = "an object with `evidence` and `certificate`"
+            raise malformed(f"{code}.json", "device", required, "another value")
+        raw = json_bytes(value["evidence"], what="device evidence", code=code)
+        chain = value["certificate"]
+        if isinstance(chain, str) and chain.lstrip().startswith("-----BEGIN"):
+            pem = chain.encode(errors="surrogatepass")
+        else:
+            pem = json_bytes(chain, what="device certificate", code=code)
+        items = (*collateral.items, (Role.CERT_CHAIN, pem))
+        return Unit(evidence=Evidence(kind, raw), collateral=Collateral(items))
+
+    return unpack
+
+
+_NVIDIA_LISTS: Final = ("device_evidence_list", "evidence_list", "evidences")
+
+_UNPACKERS: Final[Mapping[EvidenceKind, Unpack]] = {
+    EvidenceKind.INTEL_TDX: _intel(EvidenceKind.INTEL_TDX),
+    EvidenceKind.INTEL_SGX: _intel(EvidenceKind.INTEL_SGX),
+    EvidenceKind.NVIDIA_GPU: _nvidia(EvidenceKind.NVIDIA_GPU),
+    EvidenceKind.NVIDIA_NVSWITCH: _nvidia(EvidenceKind.NVIDIA_NVSWITCH),
+}
