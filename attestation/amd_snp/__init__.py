@@ -1,0 +1,1 @@
+"""AMD SEV-SNP: attestation reports, VCEK and VLEK certificates, and who may vouch for them."""
