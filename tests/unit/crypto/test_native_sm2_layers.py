@@ -105,9 +105,7 @@ def test_scalar_operations_agree_with_integers(path: str) -> None:
             (f"sc_sub {both}", hex32((a - b) % N)),
         ]
     cases += [(f"sc_inv {hex32(a)}", hex32(R * R * pow(a, -1, N) % N if a else 0)) for a in values]
-    cases += [
-        (f"sc_reduce {hex32(a)}", hex32(a % N)) for a in [*values, N, N + 1, P, R - 1, R - 2]
-    ]
+    cases += [(f"sc_reduce {hex32(a)}", hex32(a % N)) for a in [*values, N, N + 1, P, R - 1, R - 2]]
     compare(path, cases)
 
 
@@ -115,11 +113,11 @@ def scalars() -> list[int]:
     """Scalars where windows, recoding and the group's order have their edges, and random ones."""
     powers = [1 << i for i in range(256)]
     runs = [(1 << i) - 1 for i in range(1, 257)]
-    near = [N + i for i in range(-34, 35)] + [2 * N + i - R for i in range(1) if 2 * N < R]
+    near = [N + i for i in range(-34, 35)]
     small = list(range(70))
-    return [
-        k for k in powers + runs + near + small + [R - 1, P, P - 1] if k < R
-    ] + [RANDOM.randrange(R) for _ in range(60)]
+    return [k for k in powers + runs + near + small + [R - 1, P, P - 1] if k < R] + [
+        RANDOM.randrange(R) for _ in range(60)
+    ]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -162,7 +160,10 @@ def test_two_multiples_in_one_agree_with_integers(path: str) -> None:
     pairs = [(0, 0), (0, 1), (1, 0), (d, 1), (N - d, 1), (d * 7 % N, 7), (N - 1, N - 1), (N, N)]
     pairs += [(RANDOM.randrange(R), RANDOM.randrange(R)) for _ in range(60)]
     cases = [
-        (f"double_mul {hex32(u)} {hex_point(p)} {hex32(v)}", hex_point(multiply((u + v * d) % N, G)))
+        (
+            f"double_mul {hex32(u)} {hex_point(p)} {hex32(v)}",
+            hex_point(multiply((u + v * d) % N, G)),
+        )
         for u, v in pairs
     ]
     compare(path, cases)
@@ -180,9 +181,7 @@ def test_addition_has_no_exception(path: str) -> None:
     """Every pair: unequal, equal, opposite, one or both at infinity, whatever the Z."""
     some: list[Point] = [None, *points()]
     cases = [
-        (f"add {homogeneous(p)} {homogeneous(q)}", hex_point(add(p, q)))
-        for p in some
-        for q in some
+        (f"add {homogeneous(p)} {homogeneous(q)}", hex_point(add(p, q))) for p in some for q in some
     ]
     compare(path, cases)
 
@@ -209,7 +208,7 @@ CIPHERTEXT = (
 
 @pytest.mark.parametrize("path", PATHS)
 def test_standards_examples(path: str) -> None:
-    """GB/T 32918.5: the public key, the signature and the ciphertext, with the standard's nonces."""
+    """GB/T 32918.5: public key, signature and ciphertext, with the standard's nonces."""
     message = b"encryption standard".hex()
     compare(
         path,
@@ -225,7 +224,7 @@ def test_standards_examples(path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_private_key_range(path: str) -> None:
-    """d is in [1, n - 2]: n - 1 has no signature, 0 and n no point."""
+    """D is in [1, n - 2]: n - 1 has no signature, 0 and n no point."""
     accepted = [1, 2, N - 3, N - 2]
     refused = [0, N - 1, N, N + 1, P, R - 1]
     cases = [(f"private {hex32(d)}", "04" + hex_point(multiply(d, G))) for d in accepted]
@@ -254,14 +253,13 @@ def test_nonces_the_standard_refuses(path: str) -> None:
         r = (e + x1) % N
         s = pow(1 + d, -1, N) * (k - r * d) % N
         cases.append((f"sign {D} {hex32(e)} {hex32(k)}", hex32(r) + hex32(s)))
-    for name in (hex32(0), hex32(N), hex32(R - 1)):
-        cases.append((f"encrypt {PUBLIC} {name} 616263", "again"))
+    cases += [(f"encrypt {PUBLIC} {hex32(bad)} 616263", "again") for bad in (0, N, R - 1)]
     compare(path, cases)
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_signatures_out_of_range(path: str) -> None:
-    """r or s of 0, n and more, and r + s = n are refused, also where the equation would hold."""
+    """R or s of 0, n and more, and r + s = n are refused, also where the equation would hold."""
     r, s = SIGNATURE[:64], SIGNATURE[64:]
     zero, order = hex32(0), hex32(N)
     bad = [zero + s, r + zero, order + s, r + order, zero + zero, "ff" * 64]
@@ -298,7 +296,9 @@ def test_verification_at_infinity(path: str) -> None:
     s = -r * d * pow(1 + d, -1, N) % N
     assert (s + (r + s) * d) % N == 0
     signature = hex32(r) + hex32(s)
-    cases = [(f"verify {PUBLIC} {hex32(e % N)} {signature}", "refused") for e in (r, 0, r - 1, r + 1)]
+    cases = [
+        (f"verify {PUBLIC} {hex32(e % N)} {signature}", "refused") for e in (r, 0, r - 1, r + 1)
+    ]
     compare(path, cases)
 
 

@@ -1,0 +1,67 @@
+"""Compiles and drives tests/native/sm2_cli.c, once per compiler and flags."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+NATIVE: Final = ROOT / "mifeng" / "crypto" / "_native"
+
+
+def sources() -> list[Path]:
+    """Return the C files of SM2 and SM3 that need no Python and no SM4."""
+    own = [path for path in sorted(NATIVE.glob("sm2*.c")) if path.name != "sm2_py.c"]
+    return [*own, NATIVE / "sm3.c", NATIVE / "sm3_kdf.c"]
+
+
+@functools.cache
+def compile_program(program: str = "sm2_cli.c", extra: str = "") -> Path | None:
+    """Return the compiled test program, or None where there is no C compiler.
+
+    `CC` and `MIFENG_TEST_CFLAGS` choose the compiler and add flags, such as sanitizers.
+    """
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    if shutil.which(compiler[0]) is None:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="mifeng-sm2-"))
+    output = folder / Path(program).stem
+    flags = shlex.split(f"-std=gnu11 -O2 -Wall -Wextra -Werror {extra}")
+    flags += shlex.split(os.environ.get("MIFENG_TEST_CFLAGS", ""))
+    files = [str(ROOT / "tests" / "native" / program), *map(str, sources())]
+    subprocess.run(
+        [*compiler, *flags, "-I", str(NATIVE), "-o", str(output), *files], check=True, timeout=240
+    )
+    return output
+
+
+def run(program: Path, path: str, commands: Iterable[str]) -> list[str] | None:
+    """Return one answer for each command, or None if this processor lacks the path.
+
+    `MIFENG_TEST_RUNNER` names an emulator to run the program under.
+    """
+    runner = shlex.split(os.environ.get("MIFENG_TEST_RUNNER", ""))
+    lines = [*commands]
+    done = subprocess.run(
+        [*runner, str(program), path],
+        input="".join(f"{line}\n" for line in lines),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    if done.returncode == 2:
+        return None
+    answers = done.stdout.split()
+    if done.returncode or done.stderr or len(answers) != len(lines):
+        raise AssertionError(f"exit {done.returncode}: {done.stderr}")
+    return answers
