@@ -66,6 +66,8 @@ def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
     if _is_json(data):
         return _from_json(kind, data, collateral, code=code)
     raw = text_to_bytes(data, what="evidence", code=code) if is_text(data) else data
+    if kind is EvidenceKind.INTEL_TDX:
+        raw = _dstack_quote(raw)
     if raw != data and _is_json(raw):
         return _from_json(kind, raw, collateral, code=code)
     return (Unit(evidence=Evidence(kind, raw), collateral=collateral),)
@@ -139,9 +141,12 @@ def _intel(kind: EvidenceKind) -> Unpack:
     code = f"{kind.value}.container"
 
     def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
-        if not isinstance(value, dict) or "quote" not in value:
+        if not isinstance(value, dict) or not value.keys() & {"quote", "attestation"}:
             raise malformed(f"{code}.json", "evidence", "an object with `quote`", "another value")
-        raw = json_bytes(value["quote"], what="quote", code=code)
+        if "quote" in value:
+            raw = json_bytes(value["quote"], what="quote", code=code)
+        else:
+            raw = _dstack_quote(json_bytes(value["attestation"], what="attestation", code=code))
         items = list(collateral.items)
         for name in ("cc_eventlog", "aa_eventlog", "event_log"):
             log = value.get(name)
@@ -182,6 +187,22 @@ def _nvidia(kind: EvidenceKind) -> Unpack:
         return Unit(evidence=Evidence(kind, raw), collateral=Collateral(items))
 
     return unpack
+
+
+_DSTACK_TDX: Final = bytes(2)
+"""SCALE: version 0, variant 0 (TDX); a vector of bytes follows, the quote."""
+_SCALE_TWO_BYTES: Final = 1
+
+
+def _dstack_quote(raw: bytes) -> bytes:
+    """Return the quote at the front of a dstack envelope, or `raw` if it is none."""
+    head = raw[:4]
+    if head[:2] != _DSTACK_TDX or len(head) < len(_DSTACK_TDX) + 2:
+        return raw
+    compact = int.from_bytes(head[2:], "little")
+    if compact & 3 != _SCALE_TWO_BYTES:
+        return raw
+    return raw[4 : 4 + (compact >> 2)]
 
 
 _NVIDIA_LISTS: Final = ("device_evidence_list", "evidence_list", "evidences")

@@ -82,10 +82,13 @@ def unsigned(value: bytes, *, what: str, code: str) -> int:
 
 
 def split_sequences(data: bytes, *, what: str, code: str) -> tuple[bytes, ...]:
-    """Return each SEQUENCE of a file of concatenated DER, header included."""
-    parts = []
+    """Return each SEQUENCE of a file of concatenated DER, header included.
+
+    Zero bytes after the last one are padding: no element begins with them.
+    """
+    parts: list[bytes] = []
     at = 0
-    while at < len(data):
+    while at < len(data) and (any(data[at:]) or not parts):
         found = element(data, at, what=what, code=code)
         if found.tag != SEQUENCE:
             raise malformed(f"{code}.der", what, "a SEQUENCE", f"tag {found.tag:#x} at {at}")

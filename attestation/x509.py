@@ -118,7 +118,7 @@ def load_certificates(data: bytes, *, what: str, code: str) -> tuple[Certificate
     if b"-----BEGIN" in data:
         ders = pem_blocks(data, "CERTIFICATE", what=what, code=code)
     else:
-        ders = split_sequences(data.rstrip(b"\0"), what=what, code=code)
+        ders = split_sequences(data, what=what, code=code)
     if not 1 <= len(ders) <= MAX_CERTIFICATES:
         required = f"1 … {MAX_CERTIFICATES} certificates"
         raise malformed(f"{code}.count", what, required, len(ders))

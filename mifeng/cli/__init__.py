@@ -1,0 +1,1 @@
+"""The `mifeng` command: one module per verb."""
