@@ -292,6 +292,10 @@ def header() -> str:
     for name, (cols, constant) in tables.items():
         low, high = nibbles(cols, constant)
         lines += [array(f"SM4_{name}_LOW", low), array(f"SM4_{name}_HIGH", high)]
+    lines += [
+        "/* ShiftRows takes byte 4c+r from column c+r; this puts it back (FIPS 197, 5.1.2). */",
+        array("SM4_UNDO_SHIFT_ROWS", [4 * ((i // 4 - i % 4) % 4) + i % 4 for i in range(16)]),
+    ]
     lines += ["#endif", "", "/* The S-box as a circuit of x0 (lowest bit) .. x7, giving s0 .. s7. */"]
     lines.append("#define SM4_SBOX_CIRCUIT(word) \\")
     text = [f"word {step};" for step in circuit()]

@@ -1,13 +1,16 @@
 /* Which code path runs here: the best the processor has, or the one MIFENG_NATIVE names. */
 #include "core.h"
 
-extern const struct sm4_path sm4_avx512_gfni;
+extern const struct sm4_path sm4_avx512_gfni, sm4_avx2_gfni, sm4_avx2_aesni, sm4_sse_aesni;
 extern const struct sm4_path sm4_portable;
 extern const struct sm3_path sm3_portable;
 
 const struct sm4_path *const mifeng_sm4_paths[] = {
 #ifdef __x86_64__
     &sm4_avx512_gfni,
+    &sm4_avx2_gfni,
+    &sm4_avx2_aesni,
+    &sm4_sse_aesni,
 #endif
     &sm4_portable,
     NULL,

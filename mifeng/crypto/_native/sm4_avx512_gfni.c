@@ -48,9 +48,7 @@ ALWAYS_INLINE G1 sum_of_lanes(__m512i x)
 }
 #define G_SUM(x) sum_of_lanes(x)
 
-#ifndef STREAMS
 #define STREAMS 2
-#endif
 #define ROUND_KEYS(sliced, key) sm4_x86_round_keys(sliced, key)
 #include "sm4_wide.h"
 

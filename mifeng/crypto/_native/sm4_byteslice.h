@@ -47,15 +47,37 @@ ALWAYS_INLINE void half_round(struct word *x, const struct word *p, const struct
     x->byte[3] = V_XOR3(x->byte[3], a[2], a01);
 }
 
-/* Two rounds, which share the sum of the two words neither of them changes. */
-ALWAYS_INLINE void two_rounds(struct word *a, struct word *b, const struct word *c,
-                              const struct word *d, const V_KEY (*keys)[4])
+ALWAYS_INLINE struct word add_words(const struct word *x, const struct word *y)
 {
-    struct word p;
+    struct word sum;
     for (int j = 0; j < 4; j++)
-        p.byte[j] = c->byte[j] ^ d->byte[j];
-    half_round(a, &p, b, keys[0]);
-    half_round(b, &p, a, keys[1]);
+        sum.byte[j] = x->byte[j] ^ y->byte[j];
+    return sum;
+}
+
+/* Makes the compiler keep a word that is idle for two rounds in memory. Two states fill the
+ * register file; left alone, compilers spill what the next S-boxes are waiting for. */
+ALWAYS_INLINE void keep_in_memory(struct word *x)
+{
+    for (int j = 0; j < 4; j++)
+        __asm__("" : "+m"(x->byte[j]));
+}
+
+/* Two rounds of several states side by side, changing words x and x + 1; they share the sum of
+ * the words y and y + 1, which neither changes. */
+ALWAYS_INLINE void two_rounds(struct word (*w)[4], int states, int x, int y, const V_KEY (*keys)[4])
+{
+    struct word sum[STREAMS];
+    for (int s = 0; s < states; s++)
+        sum[s] = add_words(&w[s][y], &w[s][y + 1]);
+    for (int s = 0; STREAMS > 1 && s < states; s++) {
+        keep_in_memory(&w[s][y]);
+        keep_in_memory(&w[s][y + 1]);
+    }
+    for (int s = 0; s < states; s++)
+        half_round(&w[s][x], &sum[s], &w[s][x + 1], keys[0]);
+    for (int s = 0; s < states; s++)
+        half_round(&w[s][x + 1], &sum[s], &w[s][x], keys[1]);
 }
 
 /* In a byte-sliced vector byte 16l+i belongs to block (V_BYTES/16)i + l: then the transposition
@@ -89,14 +111,21 @@ ALWAYS_INLINE void slice_counter(struct word *w, uint32_t counter)
         w->byte[j] = V_TO_FIELD(V_SET1((char)(counter >> 8 * j)));
 }
 
-/* Sixteen vectors of byte positions to V_BYTES blocks of sixteen bytes, in order. */
-ALWAYS_INLINE void store_blocks(uint8_t *out, const struct word *w0, const struct word *w1,
-                                const struct word *w2, const struct word *w3)
+/* x to vector number i of out, added to that of `in` unless it is NULL. */
+ALWAYS_INLINE void store_added(uint8_t *out, const uint8_t *in, int i, V x)
 {
-    const struct word *const last_first[4] = {w3, w2, w1, w0}; /* GB/T 32907-2016, 6.2: R */
+    if (in)
+        x ^= V_LOAD(in + V_BYTES * i);
+    V_STORE(out + V_BYTES * i, x);
+}
+
+/* Sixteen vectors of byte positions to V_BYTES blocks of sixteen bytes in order, added to `in`
+ * (not if it is NULL). */
+ALWAYS_INLINE void store_blocks(uint8_t *out, const uint8_t *in, const struct word w[4])
+{
     V b[16], t[16];
     for (int i = 0; i < 16; i++)
-        b[i] = V_FROM_FIELD(last_first[i / 4]->byte[3 - i % 4]);
+        b[i] = V_FROM_FIELD(w[3 - i / 4].byte[3 - i % 4]); /* last word first: 6.2, R */
     for (int i = 0; i < 8; i++) {
         t[2 * i] = V_UNPACK(lo, 8, b[2 * i], b[2 * i + 1]);
         t[2 * i + 1] = V_UNPACK(hi, 8, b[2 * i], b[2 * i + 1]);
@@ -111,10 +140,10 @@ ALWAYS_INLINE void store_blocks(uint8_t *out, const struct word *w0, const struc
         V left_low = V_UNPACK(lo, 32, b[q], b[4 + q]), left_high = V_UNPACK(hi, 32, b[q], b[4 + q]);
         V right_low = V_UNPACK(lo, 32, b[8 + q], b[12 + q]);
         V right_high = V_UNPACK(hi, 32, b[8 + q], b[12 + q]);
-        V_STORE(out + V_BYTES * (4 * q), V_UNPACK(lo, 64, left_low, right_low));
-        V_STORE(out + V_BYTES * (4 * q + 1), V_UNPACK(hi, 64, left_low, right_low));
-        V_STORE(out + V_BYTES * (4 * q + 2), V_UNPACK(lo, 64, left_high, right_high));
-        V_STORE(out + V_BYTES * (4 * q + 3), V_UNPACK(hi, 64, left_high, right_high));
+        store_added(out, in, 4 * q, V_UNPACK(lo, 64, left_low, right_low));
+        store_added(out, in, 4 * q + 1, V_UNPACK(hi, 64, left_low, right_low));
+        store_added(out, in, 4 * q + 2, V_UNPACK(lo, 64, left_high, right_high));
+        store_added(out, in, 4 * q + 3, V_UNPACK(hi, 64, left_high, right_high));
     }
 }
 

@@ -22,13 +22,14 @@ struct context {
     struct ghash_powers powers;
 };
 
-/* One batch of key stream; on the way *hash absorbs a batch of blocks if `absorbed` is not NULL. */
+/* `states` states' worth of key stream to out, added to `in` if that is not NULL. On the way *hash
+ * absorbs a batch of blocks if `absorbed` is not NULL. */
 ALWAYS_INLINE void keystream(const struct context *c, const struct nonce_words *nonce,
-                             uint32_t counter, uint8_t *out, int streams, G1 *hash,
-                             const uint8_t *absorbed)
+                             uint32_t counter, uint8_t *out, const uint8_t *in, int states,
+                             G1 *hash, const uint8_t *absorbed)
 {
     struct word w[STREAMS][4];
-    for (int s = 0; s < streams; s++) {
+    for (int s = 0; s < states; s++) {
         for (int i = 0; i < 3; i++)
             w[s][i] = nonce->word[i];
         slice_counter(&w[s][3], counter + (uint32_t)s * V_BYTES);
@@ -36,41 +37,39 @@ ALWAYS_INLINE void keystream(const struct context *c, const struct nonce_words *
     for (int part = 0; part < PARTS; part++) {
         struct ghash_sum sum = {0};
         const uint8_t *power = c->powers.power[0];
-        for (int r = part * 32 / PARTS; r < (part + 1) * 32 / PARTS; r += 4) {
-            if (absorbed) {
-                for (int i = 0; i < ABSORBED; i += G_LANES) {
-                    G blocks = G_REVERSE(G_LOAD(absorbed));
-                    if (i == 0 && r == part * 32 / PARTS)
-                        blocks ^= G_FIRST(*hash);
-                    ghash_add(&sum, blocks, power);
-                    absorbed += 16 * G_LANES;
-                    power += 16 * G_LANES;
-                }
+        const int first = part * 32 / PARTS;
+#pragma GCC unroll 8 /* both compilers leave fewer values in memory */
+        for (int r = first; r < first + 32 / PARTS; r += 4) {
+            for (int i = 0; absorbed && i < ABSORBED; i += G_LANES) {
+                G blocks = G_REVERSE(G_LOAD(absorbed));
+                if (i == 0 && r == first)
+                    blocks ^= G_FIRST(*hash);
+                ghash_add(&sum, blocks, power);
+                absorbed += 16 * G_LANES;
+                power += 16 * G_LANES;
             }
-            for (int s = 0; s < streams; s++)
-                two_rounds(&w[s][0], &w[s][1], &w[s][2], &w[s][3], &c->round_keys[r]);
-            for (int s = 0; s < streams; s++)
-                two_rounds(&w[s][2], &w[s][3], &w[s][0], &w[s][1], &c->round_keys[r + 2]);
+            two_rounds(w, states, 0, 2, &c->round_keys[r]);
+            two_rounds(w, states, 2, 0, &c->round_keys[r + 2]);
         }
         if (absorbed)
             *hash = ghash_finish(&sum);
     }
-    for (int s = 0; s < streams; s++)
-        store_blocks(out + s * V_BYTES * 16, &w[s][0], &w[s][1], &w[s][2], &w[s][3]);
+    for (int s = 0; s < states; s++)
+        store_blocks(out + s * V_BYTES * 16, in ? in + s * V_BYTES * 16 : NULL, w[s]);
 }
 
 static __attribute__((noinline)) void keystream_one(const struct context *c,
                                                     const struct nonce_words *nonce,
                                                     uint32_t counter, uint8_t *out)
 {
-    keystream(c, nonce, counter, out, 1, NULL, NULL);
+    keystream(c, nonce, counter, out, NULL, 1, NULL, NULL);
 }
 
 static __attribute__((noinline)) void keystream_batch(const struct context *c,
                                                       const struct nonce_words *nonce,
                                                       uint32_t counter, uint8_t *out)
 {
-    keystream(c, nonce, counter, out, STREAMS, NULL, NULL);
+    keystream(c, nonce, counter, out, NULL, STREAMS, NULL, NULL);
 }
 
 /* At least `blocks` blocks of key stream. */
@@ -81,12 +80,6 @@ ALWAYS_INLINE void keystream_for(const struct context *c, const struct nonce_wor
         keystream_one(c, nonce, counter, out);
     else
         keystream_batch(c, nonce, counter, out);
-}
-
-ALWAYS_INLINE void xor_batch(uint8_t *out, const uint8_t *in, const uint8_t *key)
-{
-    for (int i = 0; i < BATCH; i += V_BYTES)
-        V_STORE(out + i, V_LOAD(in + i) ^ V_LOAD(key + i));
 }
 
 /* XOR of less than a batch. */
@@ -106,19 +99,17 @@ ALWAYS_INLINE void xor_some(uint8_t *out, const uint8_t *in, const uint8_t *key,
         out[i] = in[i] ^ key[i];
 }
 
-/* Whole batches; the key stream of the first is at `counter`. *absorbed is where GHASH stands. */
+/* Whole batches; the key stream of the first is at `counter`. */
 ALWAYS_INLINE G1 whole_batches(const struct context *c, const struct nonce_words *nonce, G1 hash,
-                               uint32_t *counter, const uint8_t *in, uint8_t *out, size_t batches,
-                               uint8_t *key, int opening)
+                               uint32_t counter, const uint8_t *in, uint8_t *out, size_t batches,
+                               int opening)
 {
     for (size_t i = 0; i < batches; i++) {
-        const uint8_t *absorbed = opening ? in : out - BATCH;
         if (!opening && i == 0)
-            keystream_batch(c, nonce, *counter, key);
+            keystream(c, nonce, counter, out, in, STREAMS, NULL, NULL);
         else
-            keystream(c, nonce, *counter, key, STREAMS, &hash, absorbed);
-        xor_batch(out, in, key);
-        *counter += BATCH / 16;
+            keystream(c, nonce, counter, out, in, STREAMS, &hash, opening ? in : out - BATCH);
+        counter += BATCH / 16;
         in += BATCH;
         out += BATCH;
     }
@@ -154,7 +145,8 @@ ALWAYS_INLINE void gcm(const struct context *c, const struct sm4_message *m, int
     left -= n;
 
     size_t batches = left / BATCH;
-    hash = whole_batches(c, &nonce, hash, &counter, in, out, batches, key, opening);
+    hash = whole_batches(c, &nonce, hash, counter, in, out, batches, opening);
+    counter += (uint32_t)batches * (BATCH / 16);
     in += batches * BATCH;
     out += batches * BATCH;
     left -= batches * BATCH;
