@@ -12,6 +12,7 @@ Source: docs/spec/messages.md §4, docs/spec/receipt.md.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -120,6 +121,8 @@ class Executor:
         self.keyring, self._engines, self._log, self._limits = keyring, engines, log, limits
         self._clock = clock
         self.active = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
         self.draining = False
         self.undelivered: list[bytes] = []
         """Statements whose connection went away; the server hands them over later."""
@@ -236,6 +239,7 @@ class Executor:
         answer, sealer = exchange.opened.seal_response(now=int(self._clock()))
         exchange.answer = answer.encode()
         self.active += 1
+        self.idle.clear()
         exchange.epoch.running += 1
         try:
             outcome, reason = await self._work(exchange, sealer, source, emit)
@@ -245,6 +249,8 @@ class Executor:
         finally:
             self.active -= 1
             exchange.epoch.running -= 1
+            if self.active == 0:
+                self.idle.set()
         if reason and reason != _CANCELLED:
             data = jsonc.dumps({"code": reason})
             exchange.last = self._seal(exchange, sealer, FrameType.ERROR, data, final=True)
@@ -385,10 +391,11 @@ class Executor:
         """Hand over the end of the answer and the receipt, or keep the receipt for later."""
         try:
             async with asyncio.timeout(DELIVERY_S):
-                if exchange.last is not None and not exchange.answered:
-                    await emit(Message(MessageType.ANSWER, exchange.answer))
                 if exchange.last is not None:
-                    await emit(Message(MessageType.FRAME, exchange.last))
+                    with contextlib.suppress(CancelledExchangeError):
+                        if not exchange.answered:
+                            await emit(Message(MessageType.ANSWER, exchange.answer))
+                        await emit(Message(MessageType.FRAME, exchange.last))
                 await emit(Message(MessageType.STATEMENT, statement))
         except (CancelledExchangeError, TimeoutError):
             self.undelivered.append(statement)

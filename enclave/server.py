@@ -74,7 +74,7 @@ class _Stream:
             while not self.outbound.open and not self.cancelled:
                 self.granted.clear()
                 await self.granted.wait()
-        if self.cancelled:
+        if self.cancelled and message.type in (MessageType.ANSWER, MessageType.FRAME):
             raise CancelledExchangeError
         if message.type is MessageType.FRAME:
             self.outbound.sent(len(message.payload))
@@ -300,9 +300,9 @@ class NodeServer:
         """Refuse new requests, wait for claimed ones, send the final tallies, stop listening."""
         self._executor.draining = True
         await self.report()
-        deadline = time.monotonic() + timeout_s
-        while self._executor.active and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._executor.idle.wait()
         await self._deliver_kept()
         for _, tally in self._executor.keyring.close(now=int(self._clock())):
             await self._broadcast(LinkKind.TALLY, tally)

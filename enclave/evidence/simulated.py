@@ -57,9 +57,7 @@ class SimulatedAttester:
             for index in range(self._accelerators)
         )
         cpu = forge(
-            report_data=report_data(
-                nonce32=nonce32, keyset_digest=digest, accelerators=devices
-            ),
+            report_data=report_data(nonce32=nonce32, keyset_digest=digest, accelerators=devices),
             measurement=self._measurement,
             issued_at=issued_at,
             hardware_id=sm3(f"{self._node_id}/cpu".encode()),

@@ -1,0 +1,159 @@
+"""HTTP: FastAPI routes, one call each.
+
+Bodies stream both ways. A refusal before the first byte of an answer is problem JSON with its
+status; after that it is a PROBLEM message in the stream.
+
+Source: docs/spec/messages.md §6.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from gateway.auditlog.errors import LogUnavailableError
+from gateway.metrics import Metrics
+from gateway.operations import Operations
+from gateway.problems import ProblemError
+from mifeng.errors import MalformedError
+from mifeng.protocol.messages import MEDIA_TYPE, Message, MessageParser
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+
+def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]) -> FastAPI:
+    """Return the application."""
+    app = FastAPI(title="mifeng gateway", version="1", docs_url=None, redoc_url=None)
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(LogUnavailableError, _on_log)
+    authenticate = operations.tenants.authenticate
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process runs."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """Whether requests can be served: log writable, a node admitted, not draining."""
+        ok = ready()
+        return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
+
+    @app.get("/metrics")
+    async def prometheus() -> Response:
+        """Numbers for Prometheus."""
+        nodes = operations.nodes.all()
+        metrics.nodes.set(sum(node.candidate() is not None for node in nodes))
+        metrics.active.set(operations.relay.active)
+        metrics.log_size.set(operations.audit.head()[1])
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/v1/attestations")
+    async def attestations(
+        request: Request, nonce: str, model: str | None = None
+    ) -> dict[str, Any]:
+        """Ranked nodes, each with evidence for the caller's 32-byte challenge (hex)."""
+        tenant = authenticate(request.headers.get("authorization"))
+        found = await operations.attestations(tenant, model=model, challenge=_hex(nonce))
+        return {
+            "attestations": [
+                {
+                    "node_id": each.node_id,
+                    "offer": b64encode(each.offer).decode("ascii"),
+                    "active": each.active,
+                    "capacity": each.capacity,
+                }
+                for each in found
+            ]
+        }
+
+    @app.post("/v1/infer")
+    async def infer(request: Request) -> StreamingResponse:
+        """One sealed exchange."""
+        tenant = authenticate(request.headers.get("authorization"))
+        if request.headers.get("content-type", "").partition(";")[0].strip() != MEDIA_TYPE:
+            raise ProblemError("request.media_type", f"need {MEDIA_TYPE}")
+        answer = operations.relay.infer(tenant, _messages(request))
+        first = await anext(answer)
+        return StreamingResponse(_encoded(first, answer), media_type=MEDIA_TYPE)
+
+    @app.get("/v1/log/checkpoint")
+    async def checkpoint() -> Response:
+        """The newest signed checkpoint."""
+        return Response(operations.audit.head()[0], media_type="text/plain; charset=utf-8")
+
+    @app.get("/v1/log/proof/{index}")
+    async def proof(index: int) -> dict[str, Any]:
+        """An entry and its inclusion proof."""
+        entry, found = await operations.proof(index)
+        return {"entry": b64encode(entry).decode("ascii"), "proof": found.to_json()}
+
+    @app.get("/v1/log/consistency")
+    async def consistency(old: int, new: int) -> dict[str, Any]:
+        """The proof between two sizes."""
+        path = await operations.consistency(old, new)
+        return {"path": [b64encode(digest).decode("ascii") for digest in path]}
+
+    return app
+
+
+async def _messages(request: Request) -> AsyncIterator[Message]:
+    parser = MessageParser()
+    try:
+        async for chunk in request.stream():
+            for message in parser.feed(chunk):
+                yield message
+    except ClientDisconnect:
+        raise ProblemError("request.cancelled") from None
+    if not parser.idle:
+        raise MalformedError("the body ends inside a message")
+
+
+async def _encoded(first: Message, rest: AsyncIterator[Message]) -> AsyncIterator[bytes]:
+    try:
+        yield first.encode()
+        async for message in rest:
+            yield message.encode()
+    finally:
+        # Starlette drops the iterator when the client leaves; the relay must hear of it.
+        aclose = getattr(rest, "aclose", None)
+        if aclose is not None:
+            await asyncio.shield(aclose())
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ProblemError("request.malformed", "nonce: need hexadecimal") from None
+
+
+def _response(problem: ProblemError) -> JSONResponse:
+    headers = {}
+    if problem.retry_after_s is not None:
+        headers["retry-after"] = str(problem.retry_after_s)
+    if problem.code == "tenant.unauthenticated":
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(
+        problem.document(), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers
+    )
+
+
+async def _on_problem(_request: Request, exc: Exception) -> Response:
+    return _response(exc if isinstance(exc, ProblemError) else ProblemError("node.lost"))
+
+
+async def _on_log(_request: Request, _exc: Exception) -> Response:
+    return _response(ProblemError("log.unavailable", retry_after_s=5))
+
+
+async def _on_http(_request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    document = {"type": "about:blank", "title": "HTTP error", "status": status, "code": "http"}
+    return JSONResponse(document, status_code=status, media_type=PROBLEM_JSON)

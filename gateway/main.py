@@ -1,0 +1,207 @@
+"""Start a gateway: open the log, link the nodes, listen; drain on SIGTERM.
+
+    readiness false → refuse new exchanges → finish those under way → close HTTP and gRPC
+    → flush and close the log
+
+The signals are ours: uvicorn would raise them again after its own shutdown, and nothing after
+`serve()` would run.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+import policies
+from attestation.policy import Policy
+from mifeng.crypto import CryptoError
+from mifeng.crypto.keyfiles import read_signing_key
+from mifeng.crypto.providers import providers, require_constant_time
+from mifeng.crypto.signatures import SigningKey
+from mifeng.errors import MifengError
+from mifeng.protocol.keyset import LogIdentity
+
+from . import events
+from .api import grpc as grpc_api
+from .api import http as http_api
+from .auditlog.errors import LogUnavailableError
+from .auditlog.log import AuditLog
+from .config import ConfigError, GatewayConfig, load
+from .events import log
+from .metrics import Metrics
+from .nodes import Nodes
+from .operations import Operations
+from .quota import Quota
+from .relay import Relay, RelayLimits
+from .tenants import Tenants
+
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without its own signal handling."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+def read_key(settings: GatewayConfig) -> SigningKey:
+    """Return the log's signing key.
+
+    Raises:
+        ConfigError: unreadable, wrong passphrase, or not an SM2 key.
+    """
+    try:
+        passphrase = (
+            settings.log.passphrase.read_bytes().strip() if settings.log.passphrase else None
+        )
+        key = read_signing_key(settings.log.key.read_bytes(), passphrase)
+    except OSError as exc:
+        raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
+    except CryptoError as exc:
+        raise ConfigError(f"log.key: {exc}") from exc
+    if key.alg != "sm2":
+        raise ConfigError("log.key: need an SM2 key")
+    return key
+
+
+def read_policy(name: str) -> Policy:
+    """Return a shipped policy by name, or one from a file.
+
+    Raises:
+        ConfigError: neither exists, or it does not say exactly what a policy must say.
+    """
+    try:
+        if Path(name).suffix in (".yaml", ".yml"):
+            return policies.load(name)
+        return policies.shipped(name)
+    except (policies.PolicyError, OSError) as exc:
+        raise ConfigError(f"policy: {exc}") from exc
+
+
+def _uvicorn(app: object, listen: str) -> _Http:
+    scheme, _, rest = listen.partition(":")
+    place: dict[str, object] = {"uds": rest}
+    if scheme == "tcp":
+        host, _, port = rest.rpartition(":")
+        place = {"host": host, "port": int(port)}
+    settings = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # any ASGI application
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 * 1024,
+        **place,  # type: ignore[arg-type]
+    )
+    return _Http(settings)
+
+
+async def run(settings: GatewayConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    policy, metrics, quota = (
+        read_policy(settings.policy),
+        Metrics(),
+        Quota(challenges=settings.limits.challenges),
+    )
+    audit = await AuditLog.open(
+        settings.log.directory,
+        guard=settings.log.guard,
+        origin=settings.log.origin,
+        key=read_key(settings),
+        twin=settings.log.twin,
+    )
+    nodes = Nodes(
+        addresses={node.node_id: node.address for node in settings.nodes},
+        audit=audit,
+        policy=policy,
+        identity=LogIdentity.of(audit.pin),
+    )
+    limits = settings.limits
+    relay = Relay(
+        nodes=nodes,
+        audit=audit,
+        quota=quota,
+        limits=RelayLimits(
+            max_request_bytes=limits.max_request_bytes,
+            max_deadline_s=limits.max_deadline_s,
+            max_exchanges=limits.max_exchanges,
+            idle_s=limits.idle_s,
+        ),
+        metrics=metrics,
+    )
+    operations = Operations(
+        nodes=nodes,
+        audit=audit,
+        relay=relay,
+        quota=quota,
+        tenants=Tenants(key for tenant in settings.tenants for key in tenant.stored()),
+    )
+
+    def ready() -> bool:
+        admitted = any(node.candidate() is not None for node in nodes.all())
+        return admitted and not relay.draining and not stop.is_set() and audit.healthy
+
+    nodes.start()
+    http = _uvicorn(http_api.build(operations, metrics, ready=ready), settings.http.listen)
+    serving = asyncio.create_task(http.serve())
+    rpc = None
+    if settings.grpc is not None:
+        rpc = grpc_api.server(operations, max_concurrent=limits.max_exchanges)
+        scheme, _, rest = settings.grpc.listen.partition(":")
+        if rpc.add_insecure_port(rest if scheme == "tcp" else settings.grpc.listen) == 0:
+            raise ConfigError(f"grpc.listen: {settings.grpc.listen} cannot be bound")
+        await rpc.start()
+    log.info("gateway.listening", listen=settings.http.listen, provider=providers().sm2.name)
+    try:
+        await asyncio.wait(
+            (serving, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED
+        )
+        log.info("gateway.draining")
+        await relay.drain(limits.drain_s)
+    finally:
+        http.should_exit = True
+        if rpc is not None:
+            await rpc.stop(grace=5)
+        await asyncio.gather(serving, return_exceptions=True)
+        await nodes.close()
+        await audit.close()
+        log.info("gateway.stopped")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `python -m gateway`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="gateway", description="Run one mifeng gateway.")
+    parser.add_argument("--config", type=Path, required=True, help="YAML configuration")
+    arguments = parser.parse_args(argv)
+    events.configure(logging.INFO)
+    try:
+        settings = load(arguments.config)
+        if settings.require_constant_time_crypto:
+            require_constant_time()
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(run(settings))
+        else:
+            uvloop.run(run(settings))
+    except (ConfigError, CryptoError, MifengError, LogUnavailableError, OSError) as exc:
+        code = getattr(exc, "code", "os")
+        print(f"gateway: {code}: {exc}", file=sys.stderr)  # noqa: T201 - the process's last words
+        return EXIT_CONFIG
+    return 0

@@ -1,0 +1,349 @@
+"""The nodes this gateway was configured with: keep them linked, challenged, admitted.
+
+One task per node: dial → challenge → appraise → log NODE_ADMITTED and KEYSET, or NODE_REJECTED →
+watch its status; a new keyset is challenged anew. Client challenges go through here too; they
+are coalesced per keyset and rate-limited by the caller.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from attestation.ear import export as ear_claims
+
+from attestation.bundle import Bundle, Freshness
+from attestation.errors import AttestationError
+from attestation.policy import Policy
+from mifeng.crypto import sm3
+from mifeng.crypto.randomness import random_bytes
+from mifeng.crypto.signatures import VerifyKey
+from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError
+from mifeng.protocol import entries, receipt
+from mifeng.protocol.keyset import LogIdentity
+from mifeng.protocol.link import LinkFrame, LinkKind, NodeStatus
+from mifeng.protocol.messages import MessageType
+from mifeng.protocol.offer import Offer
+
+from .admission import Lease, Rejection, admit
+from .auditlog.log import AuditLog
+from .events import log
+from .link import Link, LinkLostError
+from .pool.rank import Candidate
+from .problems import ProblemError
+
+RECONNECT_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+ATTEST_S: Final = 30.0
+"""How long a node may take to produce evidence."""
+
+
+@dataclass(slots=True)
+class Node:
+    """One configured node and what is known of it now."""
+
+    node_id: str
+    address: str
+    link: Link | None = None
+    status: NodeStatus | None = None
+    lease: Lease | None = None
+    leases: dict[bytes, Lease] = field(default_factory=dict)
+    """Every keyset still in its life, the active one and those draining."""
+    admitting: bool = False
+    keyset_entries: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    """Keyset digest → index and bytes of its KEYSET entry."""
+
+    def candidate(self) -> Candidate | None:
+        """Return this node for ranking, or None while it cannot be used."""
+        if self.link is None or self.status is None or self.lease is None:
+            return None
+        return Candidate(
+            node_id=self.node_id,
+            active=self.status.active,
+            queued=self.status.queued,
+            capacity=self.status.capacity,
+            draining=self.status.draining,
+        )
+
+
+class Nodes:
+    """All nodes of this gateway."""
+
+    def __init__(
+        self,
+        *,
+        addresses: dict[str, str],
+        audit: AuditLog,
+        policy: Policy,
+        identity: LogIdentity,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take node id → address, the log, and the operator's appraisal policy."""
+        self._nodes = {name: Node(name, address) for name, address in addresses.items()}
+        self._audit, self._policy, self._identity = audit, policy, identity
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self.changed = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to keep every node linked."""
+        self._tasks = [
+            asyncio.create_task(self._keep(node), name=f"node-{node.node_id}")
+            for node in self._nodes.values()
+        ]
+
+    async def close(self) -> None:
+        """Hang up on every node."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for node in self._nodes.values():
+            if node.link is not None:
+                node.link.close()
+
+    def all(self) -> tuple[Node, ...]:
+        """Return every configured node."""
+        return tuple(self._nodes.values())
+
+    def find(self, keyset: bytes) -> tuple[Node, Lease] | None:
+        """Return the node and lease of a keyset that is admitted now."""
+        now = self._clock()
+        for node in self._nodes.values():
+            lease = node.leases.get(keyset)
+            if lease is not None and now < lease.valid_until and node.link is not None:
+                return node, lease
+        return None
+
+    async def offer(self, node: Node, freshness: Freshness) -> bytes:
+        """Return an encoded offer for a client's challenge, under the newest checkpoint.
+
+        Raises:
+            ProblemError: the node is not available.
+        """
+        if node.link is None or node.lease is None:
+            raise ProblemError("node.unavailable", retry_after_s=1)
+        bundle = await self._challenge(node.link, freshness)
+        try:
+            digest = Bundle.decode(bundle).keyset
+        except AttestationError as exc:
+            raise ProblemError("node.unavailable", retry_after_s=1) from exc
+        found = node.keyset_entries.get(sm3(digest))
+        if found is None:
+            # The node has just rotated; its new keyset is about to be admitted.
+            raise ProblemError("node.unavailable", retry_after_s=1)
+        index, entry = found
+        proof = await self._audit.inclusion(index)
+        return Offer(bundle, entry, proof).encode()
+
+    async def _challenge(self, link: Link, freshness: Freshness) -> bytes:
+        try:
+            async with asyncio.timeout(ATTEST_S):
+                return await link.attest(bytes([freshness.kind]) + freshness.x)
+        except (LinkLostError, TimeoutError) as exc:
+            raise ProblemError("node.unavailable", retry_after_s=1) from exc
+
+    async def _keep(self, node: Node) -> None:
+        """Dial again and again; each connection is admitted anew."""
+        failures = 0
+        while True:
+            try:
+                await self._connected(node)
+                failures = 0
+            except (OSError, LinkLostError):
+                failures += 1
+            node.link, node.status = None, None
+            self.changed.set()
+            await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S) - 1)])
+
+    async def _connected(self, node: Node) -> None:
+        link = await Link.dial(node.address, on_frame=lambda frame: self._on_frame(node, frame))
+        hello = await link.hello()
+        if hello.node_id != node.node_id:
+            log.warning("node.wrong_id", node=node.node_id)
+            link.close()
+            raise LinkLostError
+        reading = asyncio.create_task(link.run())
+        try:
+            node.link = link
+            log.info("node.linked", node=node.node_id)
+            await self._admit(node, link)
+            await reading
+            log.warning("node.lost", node=node.node_id)
+        finally:
+            reading.cancel()
+            link.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+
+    async def _admit(self, node: Node, link: Link) -> None:
+        """Challenge a node, appraise it, record the verdict, and keep the lease."""
+        freshness = Freshness(kind=1, x=random_bytes(32))
+        try:
+            raw = await self._challenge(link, freshness)
+            bundle = Bundle.decode(raw)
+        except ProblemError as exc:
+            raise LinkLostError from exc
+        except AttestationError as exc:
+            log.warning("node.malformed", node=node.node_id, code=exc.code)
+            raise LinkLostError from exc
+        now = int(self._clock())
+        verdict = await asyncio.to_thread(
+            admit,
+            bundle,
+            self._policy,
+            nonce32=freshness.nonce32,
+            log=self._identity,
+            node_id=node.node_id,
+            now=now,
+        )
+        blobs = await self._keep_blobs(bundle)
+        if isinstance(verdict, Rejection):
+            codes = tuple(sorted({finding.code for finding in verdict.findings}))
+            await self._audit.append(
+                entries.NodeRejected(
+                    at=now,
+                    node=node.node_id,
+                    keyset=verdict.keyset,
+                    evidence=blobs[0],
+                    collateral=blobs[1],
+                    policy=self._policy.digest,
+                    findings=codes,
+                )
+            )
+            node.lease = None
+            log.warning("node.rejected", node=node.node_id, code=",".join(codes)[:200])
+            return
+        await self._log_admission(node, verdict, bundle, blobs, now=now)
+        node.lease = verdict
+        node.leases = {
+            digest: lease for digest, lease in node.leases.items() if now < lease.valid_until
+        } | {verdict.digest: verdict}
+        self.changed.set()
+        log.info("node.admitted", node=node.node_id, tier=verdict.key.tier.label)
+
+    async def _keep_blobs(self, bundle: Bundle) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        put = self._audit.put_blob
+        evidence = [await put(bundle.cpu.raw)]
+        evidence += [await put(device.evidence.raw) for device in bundle.accelerators]
+        items = [data for _, data in bundle.cpu_collateral.items]
+        items += [data for each in bundle.accelerators for _, data in each.collateral.items]
+        return tuple(evidence), tuple([await put(data) for data in items])
+
+    async def _log_admission(
+        self,
+        node: Node,
+        lease: Lease,
+        bundle: Bundle,
+        blobs: tuple[tuple[bytes, ...], tuple[bytes, ...]],
+        *,
+        now: int,
+    ) -> None:
+        if lease.digest in node.keyset_entries:
+            return
+        await self._audit.put_blob(bundle.keyset)
+        await self._audit.put_blob(bundle.encode())
+        verdict = await self._audit.put_blob(ear_claims(lease.key, now=now))
+        simulated = lease.key.simulated
+        await self._audit.append(
+            entries.NodeAdmitted(
+                at=now,
+                node=node.node_id,
+                keyset=lease.digest,
+                evidence=blobs[0],
+                collateral=blobs[1],
+                policy=self._policy.digest,
+                verdict=verdict,
+                tier=lease.key.tier.label,
+                simulated=simulated,
+                valid_until=lease.valid_until,
+            )
+        )
+        entry = entries.KeysetLogged(
+            at=now,
+            node=node.node_id,
+            epoch=lease.keyset.epoch,
+            keyset=lease.digest,
+            evidence=blobs[0],
+            collateral=blobs[1],
+            freshness=bundle.freshness.kind,
+            nonce=bundle.freshness.nonce32,
+            simulated=simulated,
+            not_before=lease.keyset.not_before,
+            not_after=lease.keyset.not_after,
+        )
+        appended = await self._audit.append(entry)
+        node.keyset_entries[lease.digest] = (appended.index, entry.encode())
+
+    # What a node says on its own.
+
+    def _on_frame(self, node: Node, frame: LinkFrame) -> None:
+        match frame.kind:
+            case LinkKind.STATUS:
+                status = NodeStatus.decode(frame.payload)
+                known = node.status.keyset if node.status else status.keyset
+                node.status = status
+                self.changed.set()
+                stale = node.lease is not None and node.lease.digest != status.keyset
+                if (
+                    node.link is not None
+                    and not node.admitting
+                    and (status.keyset != known or stale)
+                ):
+                    node.admitting = True
+                    self._spawn(self._readmit(node, node.link))
+            case LinkKind.TALLY:
+                self._spawn(self._tally(node, frame.payload))
+            case MessageType.STATEMENT:
+                self._spawn(self._late(node, frame.payload))
+            case _:
+                raise MalformedError(f"link: kind {frame.kind} on stream 0")
+
+    async def _readmit(self, node: Node, link: Link) -> None:
+        try:
+            await self._admit(node, link)
+        except LinkLostError:
+            link.close()
+        finally:
+            node.admitting = False
+
+    async def _tally(self, node: Node, statement: bytes) -> None:
+        for lease in node.leases.values():
+            try:
+                tally = verify_statement(statement, lease, receipt.verify_tally)
+            except PeerError:
+                continue
+            await self._audit.append(
+                entries.Tally(
+                    at=int(self._clock()),
+                    node=node.node_id,
+                    keyset=tally.keyset,
+                    statement=statement,
+                )
+            )
+            return
+
+    async def _late(self, node: Node, statement: bytes) -> None:
+        """A receipt whose exchange had lost its connection: it belongs in the log all the same."""
+        for lease in node.leases.values():
+            with contextlib.suppress(PeerError):
+                made = verify_statement(statement, lease, receipt.verify_receipt)
+                await self._audit.late(made.h, made.intent_index, statement)
+                return
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+T = TypeVar("T")
+
+
+def verify_statement(statement: bytes, lease: Lease, verify: Callable[[bytes, VerifyKey], T]) -> T:
+    """Return a statement signed by any key of a keyset; raises `PeerError`."""
+    for alg, public in lease.keyset.sign.items():
+        with contextlib.suppress(ReceiptRejectedError):
+            return verify(statement, VerifyKey(alg, public))
+    raise ReceiptRejectedError("statement: signed by no key of this keyset")

@@ -1,0 +1,105 @@
+"""What the gateway does for a caller, whichever protocol the call came by.
+
+HTTP and gRPC call these and translate; so the two cannot drift apart.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from attestation.bundle import CHALLENGE_BYTES, Freshness
+from mifeng.protocol.proof import InclusionProof
+
+from .auditlog.log import AuditLog
+from .nodes import Nodes
+from .pool.rank import rank
+from .problems import ProblemError
+from .quota import Quota
+from .relay import Relay
+from .tenants import Tenant, Tenants
+
+MAX_OFFERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """One ranked node with evidence for the caller's challenge."""
+
+    node_id: str
+    offer: bytes
+    active: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """Everything an API needs."""
+
+    nodes: Nodes
+    audit: AuditLog
+    relay: Relay
+    quota: Quota
+    tenants: Tenants
+
+    async def attestations(
+        self, tenant: Tenant, *, model: str | None, challenge: bytes
+    ) -> list[Attested]:
+        """Return nodes that serve `model`, least loaded first, each challenged now.
+
+        Raises:
+            ProblemError: a bad challenge, no such model, or no node available.
+        """
+        if len(challenge) != CHALLENGE_BYTES:
+            raise ProblemError("request.malformed", f"challenge: need {CHALLENGE_BYTES} bytes")
+        self.quota.take_challenge(tenant)
+        if tenant.models is not None and model is not None and model not in tenant.models:
+            raise ProblemError("tenant.forbidden")
+        nodes = {
+            node.node_id: node
+            for node in self.nodes.all()
+            if node.lease is not None and (model is None or model in node.lease.keyset.models)
+        }
+        candidates = [c for node in nodes.values() if (c := node.candidate()) is not None]
+        ranked = rank(candidates)[:MAX_OFFERS]
+        if not ranked:
+            known = any(node.lease is not None for node in self.nodes.all())
+            raise ProblemError("model.unknown" if known else "node.unavailable", retry_after_s=1)
+        freshness = Freshness(kind=1, x=challenge)
+        offers = await asyncio.gather(
+            *(self.nodes.offer(nodes[c.node_id], freshness) for c in ranked),
+            return_exceptions=True,
+        )
+        attested = []
+        for candidate, offer in zip(ranked, offers, strict=True):
+            if isinstance(offer, bytes):
+                attested.append(
+                    Attested(
+                        node_id=candidate.node_id,
+                        offer=offer,
+                        active=candidate.active,
+                        capacity=candidate.capacity,
+                    )
+                )
+            elif not isinstance(offer, ProblemError):
+                raise offer
+        if not attested:
+            raise ProblemError("node.unavailable", retry_after_s=1)
+        return attested
+
+    async def proof(self, index: int) -> tuple[bytes, InclusionProof]:
+        """Return an entry and its proof under the newest checkpoint.
+
+        Raises:
+            ProblemError: `log.not_found`, there is no such entry under a checkpoint yet.
+        """
+        _, size = self.audit.head()
+        if not 0 <= index < size:
+            raise ProblemError("log.not_found", retry_after_s=1)
+        return await self.audit.entry(index), await self.audit.inclusion(index)
+
+    async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that the tree of `old` entries is the start of that of `new`."""
+        _, size = self.audit.head()
+        if not 0 < old <= new <= size:
+            raise ProblemError("log.not_found")
+        return await self.audit.consistency(old, new)
