@@ -150,8 +150,8 @@ def _number(element: etree._Element, name: str) -> int:
 
 def _unwrap(raw: bytes) -> bytes:
     """Return the XML inside what the RIM service or a file delivers."""
-    if len(raw) > 2 * xmldsig.MAX_DOCUMENT_BYTES:
-        raise _bad("size", f"<= {2 * xmldsig.MAX_DOCUMENT_BYTES} bytes", len(raw))
+    if len(raw) > xmldsig.MAX_DOCUMENT_BYTES:
+        raise _bad("size", f"<= {xmldsig.MAX_DOCUMENT_BYTES} bytes", len(raw))
     text = raw.strip()
     if text[:1] == b"{":
         text = _service_answer(text)
