@@ -117,6 +117,8 @@ class OrtBackend:
             )
         except _ERRORS as exc:
             raise _load_error(exc) from exc
+        # The class keeps the model's bytes for a retry that never comes.
+        session._model_bytes = None  # noqa: SLF001
         telemetry.check()
         placement = _placement(session, chosen, options)
         return OrtSession(session, placement=placement, options=options)

@@ -32,12 +32,14 @@ _CLASSIC: Final[Mapping[str, tuple[Kind, str, int]]] = {
 }
 """Providers that vendors' wheels compile in. They take `device_id` and cannot be enumerated."""
 
-_NATIVE: Final[Mapping[str, Mapping[str, str]]] = {
-    CPU: {},
-    "CUDAExecutionProvider": {"use_tf32": "0"},
-    "OpenVINOExecutionProvider": {
-        "load_config": '{"CPU":{"INFERENCE_PRECISION_HINT":"f32"},'
-        '"GPU":{"INFERENCE_PRECISION_HINT":"f32"}}'
+_NATIVE: Final[Mapping[tuple[str, Kind], Mapping[str, str]]] = {
+    (CPU, "cpu"): {},
+    ("CUDAExecutionProvider", "gpu"): {"use_tf32": "0"},
+    ("OpenVINOExecutionProvider", "cpu"): {
+        "load_config": '{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}'
+    },
+    ("OpenVINOExecutionProvider", "gpu"): {
+        "load_config": '{"GPU":{"INFERENCE_PRECISION_HINT":"f32"}}'
     },
 }
 """Options that hold a provider to the graph's own types. A provider that is not here is refused
@@ -100,9 +102,10 @@ def select(options: LoadOptions) -> tuple[Chosen, ...]:
     if len(set(names)) != len(names):
         raise DeviceError("backend.device.options", "a provider is listed twice")
     offers = discover()
+    found = [_find(request, offers) for request in options.devices]
     return tuple(
-        Chosen(offer=_find(request, offers), options=_provider_options(request, options))
-        for request in options.devices
+        Chosen(offer=offer, options=_provider_options(request, offer.device, options))
+        for request, offer in zip(options.devices, found, strict=True)
     )
 
 
@@ -143,7 +146,9 @@ def _find(request: DeviceRequest, offers: tuple[Offer, ...]) -> Offer:
     )
 
 
-def _provider_options(request: DeviceRequest, options: LoadOptions) -> Mapping[str, str]:
+def _provider_options(
+    request: DeviceRequest, device: Device, options: LoadOptions
+) -> Mapping[str, str]:
     for key, value in request.options.items():
         if key == "device_id" or _WRITES_FILES.search(key) or _WRITES_FILES.search(value):
             raise DeviceError(
@@ -151,12 +156,12 @@ def _provider_options(request: DeviceRequest, options: LoadOptions) -> Mapping[s
             )
     if options.precision == "reduced":
         return request.options
-    if request.ep not in _NATIVE:
+    native = _NATIVE.get((device.ep, device.kind))
+    if native is None:
         raise DeviceError(
             "backend.device.options",
-            f"{request.ep} is not known to compute in native precision; say reduced",
+            f"{device} is not known to compute in native precision; say reduced",
         )
-    native = _NATIVE[request.ep]
     if clash := native.keys() & request.options.keys():
         raise DeviceError(
             "backend.device.options", f"{sorted(clash)} would override native precision"

@@ -1,12 +1,15 @@
 """From an encoded page to pixels, and from pixels to what the networks take.
 
 Only PNG and JPEG are decoded, and only after their own headers promise an acceptable size: a
-kilobyte of PNG can ask for gigabytes.
+kilobyte of PNG can ask for gigabytes. Half a page is refused: decoders fill what is missing with
+grey, and a document read to the middle would look like a complete one.
 
-Source: PNG (W3C, 3rd ed.) §11.2.1 IHDR; JPEG (ITU-T T.81) §B.1.1.3 markers, §B.2.2 frame header.
+Source: PNG (W3C, 3rd ed.) §5.3 chunks, §11.2.1 IHDR; JPEG (ITU-T T.81) §B.1.1.3 markers, §B.2.2
+frame header.
 """
 
 import struct
+import zlib
 from typing import Any, Final
 
 import cv2
@@ -25,8 +28,15 @@ MAX_PIXELS: Final = 40_000_000
 MAX_SIDE: Final = 20_000
 MIN_SIDE: Final = 16
 
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # it writes to stderr, which a node keeps to an allow-list
+
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_CHUNK: Final = 12
+"""Length, type and CRC of a chunk."""
 _JPEG: Final = b"\xff\xd8"
+_JPEG_END: Final = b"\xff\xd9"
 _SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers; C4, C8 and CC are tables and extensions."""
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -60,6 +70,8 @@ def decode(data: bytes) -> Page:
     sides_fit = all(MIN_SIDE <= side <= MAX_SIDE for side in (width, height))
     if not sides_fit or width * height > MAX_PIXELS:
         raise InputError("backend.input.size", f"an image of {width} × {height} is not accepted")
+    if not _complete(data):
+        raise InputError("backend.input.value", "the image is damaged or cut off")
     # Any orientation in the file is ignored, so that boxes refer to the pixels as stored.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -101,6 +113,25 @@ def crop(page: Page, quad: NDArray[np.float32]) -> Page:
 
 def _distance(quad: NDArray[np.float32], a: int, b: int) -> float:
     return float(np.linalg.norm(quad[a] - quad[b]))
+
+
+def _complete(data: bytes) -> bool:
+    """Tell whether the file ends where it should; of a PNG, also whether every chunk is whole."""
+    if data.startswith(_JPEG):
+        return data.rstrip(b"\0").endswith(_JPEG_END)
+    position = len(_PNG)
+    while position + _CHUNK <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        end = position + _CHUNK + length
+        if end > len(data):
+            return False
+        (crc,) = struct.unpack_from(">I", data, end - 4)
+        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != crc:
+            return False
+        if data[position + 4 : position + 8] == b"IEND":
+            return bool(end == len(data))
+        position = end
+    return False
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -1,13 +1,15 @@
 """Small graphs, and the devices that the contract runs on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from accel_backends import Backend, DeviceRequest, LoadOptions, load
+from accel_backends import Backend, BackendError, DeviceRequest, LoadOptions, load
 from accel_backends.ort import OrtBackend
 from accel_backends.ort_plugin import PluginLibrary, measure
 
@@ -18,11 +20,22 @@ CUDA = "CUDAExecutionProvider"
 Make = Callable[..., bytes]
 
 
+def refusal(call: Callable[[], object]) -> str | None:
+    """Run `call`; return the code it was refused with, or None. Other errors go through."""
+    try:
+        call()
+    except BackendError as error:
+        return error.code
+    return None
+
+
 @pytest.fixture(scope="session")
 def make() -> Make:
     """Return a maker of ONNX bytes from nodes and value infos."""
 
-    def model(nodes: list, inputs: list, outputs: list, weights: list | None = None) -> bytes:
+    def model(
+        nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: list[Any] | None = None
+    ) -> bytes:
         graph = helper.make_graph(nodes, "g", inputs, outputs, weights or [])
         opset = [helper.make_opsetid("", 17)]
         return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
@@ -30,7 +43,7 @@ def make() -> Make:
     return model
 
 
-def tensor(name: str, shape: list, datatype: int = TensorProto.FLOAT):
+def tensor(name: str, shape: list[str | int], datatype: int = TensorProto.FLOAT) -> Any:
     """Return a value info."""
     return helper.make_tensor_value_info(name, datatype, shape)
 
@@ -76,17 +89,17 @@ def cpu() -> LoadOptions:
 
 
 @pytest.fixture(scope="session", params=[CPU, OPENVINO, CUDA])
-def on_device(request: pytest.FixtureRequest, backend: OrtBackend) -> Iterator[LoadOptions]:
+def on_device(request: pytest.FixtureRequest, backend: OrtBackend) -> LoadOptions:
     """Return options for one provider after the other; skip those with no device here."""
     if request.param == OPENVINO:
         request.getfixturevalue("openvino")
     if not any(device.ep == request.param for device in backend.devices()):
         pytest.skip(f"{request.param} offers no device on this machine")
-    yield LoadOptions(devices=(DeviceRequest(ep=request.param),))
+    return LoadOptions(devices=(DeviceRequest(ep=request.param),))
 
 
 @pytest.fixture(scope="session")
-def runtime(backend: Backend):
+def runtime(backend: Backend) -> ModuleType:
     """Return the onnxruntime module, imported after the backend has switched telemetry off."""
     import onnxruntime
 

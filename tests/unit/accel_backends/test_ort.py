@@ -1,15 +1,18 @@
 """ONNX Runtime in particular: placement, external data, text, silence about inputs."""
 
 import threading
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from accel_backends import BackendError, DeviceRequest, LoadOptions, ort_devices
+from accel_backends import BackendError, DeviceRequest, LoadOptions, Tensor, ort_devices
 from accel_backends.errors import ExecutionError, PlacementError
-from accel_backends.ort import OrtSession, _placement
-from tests.unit.accel_backends.conftest import CPU, CUDA, OPENVINO, tensor
+from accel_backends.ort import OrtBackend, OrtSession, _placement
+from accel_backends.ort_plugin import PluginLibrary
+from tests.unit.accel_backends.conftest import CPU, CUDA, OPENVINO, Make, refusal, tensor
 
 SECRET = 424_242
 
@@ -23,7 +26,7 @@ def external_weight(location: str) -> TensorProto:
     return weight
 
 
-def outside(make, location: str = "w.bin") -> bytes:
+def outside(make: Make, location: str = "w.bin") -> bytes:
     """Return y = x · w with w in another file."""
     return make(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
@@ -37,7 +40,7 @@ ONES = np.ones((1, 3), np.float32)
 WEIGHT = np.full((3, 2), 7, np.float32).tobytes()
 
 
-def test_external_data_comes_from_memory(backend, make, cpu):
+def test_external_data_comes_from_memory(backend: OrtBackend, make: Make, cpu: LoadOptions) -> None:
     """Weights beside the graph are taken from the bytes given, which may then go away."""
     content = bytearray(WEIGHT)
     session = backend.load(outside(make), options=cpu, external={"w.bin": bytes(content)})
@@ -45,7 +48,9 @@ def test_external_data_comes_from_memory(backend, make, cpu):
     assert session.run({"x": ONES}).outputs["y"].tolist() == [[21, 21]]
 
 
-def test_external_data_from_temporaries_survives_collection(backend, make, cpu):
+def test_external_data_from_temporaries_survives_collection(
+    backend: OrtBackend, make: Make, cpu: LoadOptions
+) -> None:
     """Buffers that nobody else holds live until the session is built (a crash otherwise)."""
     session = backend.load(
         outside(make), options=cpu, external={"w.bin": b"".join([WEIGHT[:12], WEIGHT[12:]])}
@@ -56,16 +61,28 @@ def test_external_data_from_temporaries_survives_collection(backend, make, cpu):
 
 
 @pytest.mark.parametrize("location", ["w.bin", "../w.bin", "/etc/hostname", "./w.bin"])
-def test_no_path_is_opened(backend, make, cpu, tmp_path, monkeypatch, location):
+@pytest.mark.usefixtures("in_a_folder_with_the_file")
+def test_no_path_is_opened(
+    backend: OrtBackend, make: Make, cpu: LoadOptions, location: str
+) -> None:
     """A graph that names a file not given is refused, even if the file is there to be read."""
+    assert refusal(lambda: backend.load(outside(make, location), options=cpu)) == (
+        "backend.model.invalid"
+    )
+
+
+@pytest.fixture
+def in_a_folder_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `w.bin` lie in the working directory and in its parent."""
     (tmp_path / "w.bin").write_bytes(WEIGHT)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(BackendError) as caught:
-        backend.load(outside(make, location), options=cpu)
-    assert caught.value.code == "backend.model.invalid"
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "w.bin").write_bytes(WEIGHT)
+    monkeypatch.chdir(tmp_path / "work")
 
 
-def test_failed_run_does_not_quote_the_input(backend, make, cpu, capfd):
+def test_failed_run_does_not_quote_the_input(
+    backend: OrtBackend, make: Make, cpu: LoadOptions, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The runtime's own message holds the offending value; neither error nor stderr may."""
     model = make(
         [helper.make_node("Gather", ["t", "i"], ["y"])],
@@ -82,7 +99,7 @@ def test_failed_run_does_not_quote_the_input(backend, make, cpu, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_control_the_runtime_itself_quotes_the_input(runtime, make):
+def test_control_the_runtime_itself_quotes_the_input(runtime: ModuleType, make: Make) -> None:
     """Control for the test above: used directly, the runtime puts the value in its message."""
     model = make(
         [helper.make_node("Gather", ["t", "i"], ["y"])],
@@ -97,7 +114,7 @@ def test_control_the_runtime_itself_quotes_the_input(runtime, make):
         direct.run(None, {"i": np.array([SECRET])})
 
 
-def test_text_goes_in_and_out_as_bytes(backend, make, cpu):
+def test_text_goes_in_and_out_as_bytes(backend: OrtBackend, make: Make, cpu: LoadOptions) -> None:
     """BYTES tensors are UTF-8 bytes on both sides."""
     model = make(
         [helper.make_node("Identity", ["x"], ["y"])],
@@ -110,7 +127,9 @@ def test_text_goes_in_and_out_as_bytes(backend, make, cpu):
 
 
 @pytest.mark.parametrize("element", [b"\xff", "str", 3, None])
-def test_text_must_be_utf8_bytes(backend, make, cpu, element):
+def test_text_must_be_utf8_bytes(
+    backend: OrtBackend, make: Make, cpu: LoadOptions, element: object
+) -> None:
     """Anything but UTF-8 bytes in a BYTES tensor is the caller's error."""
     model = make(
         [helper.make_node("Identity", ["x"], ["y"])],
@@ -136,7 +155,9 @@ def test_text_must_be_utf8_bytes(backend, make, cpu, element):
         (DeviceRequest(ep=CPU, options={"device_id": "3"}), "backend.device.options"),
     ],
 )
-def test_device_list_holds_as_written_or_not_at_all(backend, affine, request_, code):
+def test_device_list_holds_as_written_or_not_at_all(
+    backend: OrtBackend, affine: bytes, request_: DeviceRequest, code: str
+) -> None:
     """A device that is not there, or an option that writes files, is an error."""
     with pytest.raises(BackendError) as caught:
         backend.load(affine, options=LoadOptions(devices=(request_,)))
@@ -144,7 +165,9 @@ def test_device_list_holds_as_written_or_not_at_all(backend, affine, request_, c
 
 
 @pytest.mark.parametrize("devices", [(), (DeviceRequest(ep=CPU), DeviceRequest(ep=CPU))])
-def test_device_list_must_make_sense(backend, affine, devices):
+def test_device_list_must_make_sense(
+    backend: OrtBackend, affine: bytes, devices: tuple[DeviceRequest, ...]
+) -> None:
     """An empty list and a list with a provider twice are refused."""
     with pytest.raises(BackendError) as caught:
         backend.load(affine, options=LoadOptions(devices=devices))
@@ -152,7 +175,7 @@ def test_device_list_must_make_sense(backend, affine, devices):
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257])
-def test_thread_count_is_bounded(backend, affine, threads):
+def test_thread_count_is_bounded(backend: OrtBackend, affine: bytes, threads: int) -> None:
     """A thread count out of range is a programming error."""
     with pytest.raises(ValueError, match="intra_threads"):
         backend.load(
@@ -199,19 +222,19 @@ def chosen(*names: str) -> tuple[ort_devices.Chosen, ...]:
     )
 
 
-def test_node_on_an_unlisted_provider_is_refused(cpu):
+def test_node_on_an_unlisted_provider_is_refused(cpu: LoadOptions) -> None:
     """If the runtime placed one node on the CPU although only CUDA was listed, we refuse."""
     with pytest.raises(PlacementError, match="not in the list"):
         _placement(Reported(Part(CUDA, 9), Part(CPU, 1)), chosen(CUDA), cpu)
 
 
-def test_first_provider_must_run_something(cpu):
+def test_first_provider_must_run_something(cpu: LoadOptions) -> None:
     """A list of CUDA, then CPU, of which only the CPU got nodes, is a fallback and refused."""
     with pytest.raises(PlacementError, match="would run nothing"):
         _placement(Reported(Part(CPU, 10)), chosen(CUDA, CPU), cpu)
 
 
-def test_mixed_placement_is_counted(cpu):
+def test_mixed_placement_is_counted(cpu: LoadOptions) -> None:
     """With the CPU in the list, a mixed placement is accepted and stated."""
     placement = _placement(
         Reported(Part(CUDA, 4), Part(CPU, 1), Part(CUDA, 5)), chosen(CUDA, CPU), cpu
@@ -220,7 +243,7 @@ def test_mixed_placement_is_counted(cpu):
     assert placement.device.vendor == "NVIDIA"
 
 
-def test_classic_providers_get_their_device_and_precision(monkeypatch):
+def test_classic_providers_get_their_device_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiled-in CUDA provider is given its device index and kept from TF32."""
     monkeypatch.setattr(ort_devices.onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     options = LoadOptions(devices=(DeviceRequest(ep=CUDA, index=3), DeviceRequest(ep=CPU)))
@@ -232,7 +255,7 @@ def test_classic_providers_get_their_device_and_precision(monkeypatch):
     ]
 
 
-def test_native_precision_cannot_be_undone_by_an_option(monkeypatch):
+def test_native_precision_cannot_be_undone_by_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     """An option that would override native precision is refused; `reduced` allows it."""
     monkeypatch.setattr(ort_devices.onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     devices = (DeviceRequest(ep=CUDA, options={"use_tf32": "1"}),)
@@ -243,7 +266,7 @@ def test_native_precision_cannot_be_undone_by_an_option(monkeypatch):
     assert choice.options == {"use_tf32": "1"}
 
 
-def test_unknown_precision_is_refused(monkeypatch):
+def test_unknown_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider nobody has checked for native precision can only be used as `reduced`."""
     name = "MIGraphXExecutionProvider"
     monkeypatch.setattr(ort_devices.onnxruntime, "get_available_providers", lambda: [name])
@@ -254,7 +277,12 @@ def test_unknown_precision_is_refused(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_provider_that_cannot_start_is_no_cpu_session(backend, affine, monkeypatch, capfd):
+def test_provider_that_cannot_start_is_no_cpu_session(
+    backend: OrtBackend,
+    affine: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """A provider that the runtime lists but cannot start is an error: no CPU session appears.
 
     The CPU wheel has no CUDA library, which is what a broken driver looks like from here.
@@ -267,19 +295,20 @@ def test_provider_that_cannot_start_is_no_cpu_session(backend, affine, monkeypat
         (DeviceRequest(ep=CUDA),),
         (DeviceRequest(ep=CUDA), DeviceRequest(ep=CPU)),
     ):
-        with pytest.raises(BackendError):
-            backend.load(affine, options=LoadOptions(devices=devices))
+        options = LoadOptions(devices=devices)
+        code = refusal(lambda chosen=options: backend.load(affine, options=chosen))
+        assert code == "backend.placement"
     assert "Falling back" not in capfd.readouterr().out
 
 
-def test_run_in_flight_survives_close(backend, affine, cpu):
+def test_run_in_flight_survives_close(backend: OrtBackend, affine: bytes, cpu: LoadOptions) -> None:
     """`close` during a run lets that run finish."""
     session = backend.load(affine, options=cpu)
     inner = session._session
     entered, go = threading.Event(), threading.Event()
 
     class Slow:
-        def run(self, names, feeds):
+        def run(self, names: list[str], feeds: dict[str, Tensor]) -> list[Tensor]:
             entered.set()
             go.wait(10)
             return inner.run(names, feeds)
@@ -298,7 +327,9 @@ def test_run_in_flight_survives_close(backend, affine, cpu):
     assert isinstance(session, OrtSession)
 
 
-def test_openvino_not_on_this_machine_is_said(backend, openvino, affine):
+def test_openvino_not_on_this_machine_is_said(
+    backend: OrtBackend, openvino: PluginLibrary, affine: bytes
+) -> None:
     """Where the plug-in loads but finds no device, asking for it is an error and no fallback."""
     if any(device.ep == OPENVINO for device in backend.devices()):
         pytest.skip("OpenVINO has a device here; the contract suite runs on it")

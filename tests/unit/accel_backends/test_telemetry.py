@@ -9,6 +9,7 @@ import pytest
 
 from accel_backends import telemetry
 from accel_backends.errors import TelemetryError
+from accel_backends.ort import OrtBackend
 
 ROOT = Path(__file__).parents[3]
 RUN = """
@@ -42,8 +43,12 @@ def child(
     """Run the program in a fresh home; `offline` puts it into an empty network namespace."""
     kept = {k: v for k, v in os.environ.items() if k not in (telemetry.VARIABLE, "XDG_CACHE_HOME")}
     return subprocess.run(
-        [*(["unshare", "-n"] if offline else []), sys.executable, "-c"]
-        + [RUN.format(prelude=prelude, body=body)],
+        [
+            *(["unshare", "-n"] if offline else []),
+            sys.executable,
+            "-c",
+            RUN.format(prelude=prelude, body=body),
+        ],
         cwd=ROOT,
         env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -58,7 +63,7 @@ def files(home: Path) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
 
 
-def test_backend_writes_nothing_and_opens_no_socket(tmp_path):
+def test_backend_writes_nothing_and_opens_no_socket(tmp_path: Path) -> None:
     """With no variable set by anyone, a session made by us leaves no file and no socket."""
     done = child(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -66,7 +71,7 @@ def test_backend_writes_nothing_and_opens_no_socket(tmp_path):
     assert "sockets 0" in done.stdout
 
 
-def test_control_the_library_alone_writes_its_database(tmp_path):
+def test_control_the_library_alone_writes_its_database(tmp_path: Path) -> None:
     """Control: imported without us, the library makes its database (no network is reachable)."""
     if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no network namespace to be had; the control would reach the vendor")
@@ -75,7 +80,7 @@ def test_control_the_library_alone_writes_its_database(tmp_path):
     assert any("onnxruntime.db" in name for name in files(tmp_path))
 
 
-def test_library_imported_first_is_refused(tmp_path):
+def test_library_imported_first_is_refused(tmp_path: Path) -> None:
     """If somebody imported the library before us without the opt-out, we do not start."""
     if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no network namespace to be had; the library would reach the vendor")
@@ -84,7 +89,7 @@ def test_library_imported_first_is_refused(tmp_path):
     assert "TelemetryError: ORT_DISABLE_TELEMETRY=1 was not set" in done.stderr
 
 
-def test_opt_out_set_too_late_is_refused(tmp_path):
+def test_opt_out_set_too_late_is_refused(tmp_path: Path) -> None:
     """Setting the variable after the import does not help: the database is held open."""
     if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no network namespace to be had; the library would reach the vendor")
@@ -94,21 +99,21 @@ def test_opt_out_set_too_late_is_refused(tmp_path):
     assert "TelemetryError: telemetry files" in done.stderr
 
 
-def test_library_imported_first_with_the_opt_out_is_fine(tmp_path):
+def test_library_imported_first_with_the_opt_out_is_fine(tmp_path: Path) -> None:
     """Imported earlier, but with the opt-out in the environment from the start: accepted."""
     done = child(tmp_path, prelude="import onnxruntime", **{telemetry.VARIABLE: "1"})
     assert done.returncode == 0, done.stderr
     assert files(tmp_path) == []
 
 
-def test_opt_out_overrides_a_contrary_environment(tmp_path):
+def test_opt_out_overrides_a_contrary_environment(tmp_path: Path) -> None:
     """An environment that asks for telemetry does not get it."""
     done = child(tmp_path, **{telemetry.VARIABLE: "0"})
     assert done.returncode == 0, done.stderr
     assert files(tmp_path) == []
 
 
-def test_file_that_appears_stops_us(tmp_path, monkeypatch):
+def test_file_that_appears_stops_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that was not there when we started is reported, under either cache root."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     telemetry.check()
@@ -118,19 +123,17 @@ def test_file_that_appears_stops_us(tmp_path, monkeypatch):
     with pytest.raises(TelemetryError, match=r"onnxruntime\.db"):
         telemetry.check()
     with pytest.raises(TelemetryError):
-        from accel_backends.ort import OrtBackend
-
         OrtBackend()
 
 
-def test_database_held_open_elsewhere_stops_us(tmp_path):
+def test_database_held_open_elsewhere_stops_us(tmp_path: Path) -> None:
     """A database that this process holds open is found wherever it lies."""
     with (tmp_path / "onnxruntime.db").open("wb"), pytest.raises(TelemetryError):
         telemetry.check()
     telemetry.check()
 
 
-def test_opt_out_must_still_stand(monkeypatch):
+def test_opt_out_must_still_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the variable in the environment nothing starts."""
     monkeypatch.delenv(telemetry.VARIABLE)
     with pytest.raises(TelemetryError, match="was not set"):

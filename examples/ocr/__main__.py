@@ -1,0 +1,42 @@
+"""Read an invoice on this machine and print its fields: `python -m examples.ocr [IMAGE]`.
+
+The same pipeline a node serves, without a gateway and without a seal.
+"""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from accel_backends import DeviceRequest, LoadOptions, load, ocr
+from examples.ocr.fields import FieldsError, extract
+from examples.ocr.models import read_models
+from examples.ocr.render_invoice import PAGE
+
+
+def main(path: Path) -> None:
+    """Read one page, print its lines row by row, then the fields if it is an invoice."""
+    backend = load("onnxruntime", allowed={"onnxruntime"})
+    devices = (DeviceRequest(ep="CPUExecutionProvider"),)
+    pipeline = ocr.load(
+        backend, read_models(), options=LoadOptions(devices=devices, intra_threads=2)
+    )
+    begin = perf_counter()
+    answer = pipeline.infer({"image": np.array([path.read_bytes()], dtype=object)}, {})
+    seconds = perf_counter() - begin
+    texts = [text.decode() for text in answer["text"]]
+    for text, score, row in zip(texts, answer["score"], answer["row"], strict=True):
+        print(f"{row:3} {score:.3f} {text}")
+    print(f"{len(texts)} lines in {seconds:.2f} s on {pipeline.placements[0].device}")
+    try:
+        fields = extract(texts, answer["row"].tolist())
+    except FieldsError as error:
+        sys.exit(f"not read as an invoice: {error}")
+    for name, value in asdict(fields).items():
+        print(f"{name:14} {value}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE)
