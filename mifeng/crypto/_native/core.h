@@ -105,6 +105,7 @@ struct sm3_state {
 struct sm3_path {
     const char *name;
     const char *lanes_name;
+    const char *vector; /* how the names of SM4 paths with such vectors begin; NULL: any */
     int (*usable)(void);
     void (*compress)(uint32_t h[8], const uint8_t *blocks, size_t count);
     /* Messages of one size, digested side by side: `lanes` of them, or NULL where not offered. */

@@ -10,8 +10,8 @@ void sm3_compress_portable(uint32_t h[8], const uint8_t *blocks, size_t count)
     sm3_compress(h, blocks, count);
 }
 
-const struct sm3_path sm3_portable = {"portable", "one by one", usable, sm3_compress_portable,
-                                      0,          NULL};
+const struct sm3_path sm3_portable = {
+    "portable", "one by one", NULL, usable, sm3_compress_portable, 0, NULL};
 
 void sm3_init(struct sm3_state *state)
 {
