@@ -449,14 +449,22 @@ def sign_key_change(change: KeyChange, signer: SigningKey) -> bytes:
 
 def verify_key_change(statement: bytes, *, origin: str, keys: Collection[VerifyKey]) -> KeyChange:
     """Return the change in a KEY entry's statement; raises as `verify_intent` does."""
-    payload = _verified(statement, KEY_TYPE, keys).payload
-    source, kind = _open(jsonc.loads(payload), "log-key")
-    if kind != KeyChange.TYPE:
-        raise MalformedError("log-key: not a change of the log's key")
-    change = KeyChange.read(source)
+    change = _key_change(_verified(statement, KEY_TYPE, keys))
     if change.origin != origin:
         raise PeerError(f"log-key: of log {change.origin}, not {origin}")
     return change
+
+
+def parse_key_change(statement: bytes) -> KeyChange:
+    """Return the change in a KEY entry's statement, unverified: for a log reading itself."""
+    return _key_change(dsse.parse(statement, limit=MAX_ENTRY))
+
+
+def _key_change(envelope: dsse.Envelope) -> KeyChange:
+    source, kind = _open(jsonc.loads(envelope.payload), "log-key")
+    if envelope.payload_type != KEY_TYPE or kind != KeyChange.TYPE:
+        raise MalformedError("log-key: not a change of the log's key")
+    return KeyChange.read(source)
 
 
 def _verified(statement: bytes, payload_type: str, keys: Collection[VerifyKey]) -> dsse.Envelope:

@@ -1,0 +1,51 @@
+"""Why the log did not do what it was asked.
+
+AuditLogError
+├── LogUnavailableError     nothing was acknowledged: dispatch nothing, answer 503
+├── LogLockedError          another process owns this log
+├── LogRefusedError         the store contradicts the guard, its key or its configuration
+├── IntentClosedError       the intent is not open: closed already, unknown, or of another H
+└── NotInLogError           no such entry, tree size or blob
+"""
+
+from mifeng.errors import MifengError
+
+
+class AuditLogError(MifengError):
+    """Base of everything the audit log raises on purpose."""
+
+    code: str = "log"
+
+
+class LogUnavailableError(AuditLogError):
+    """The entry was not acknowledged. It may or may not be durable; act as if it is not."""
+
+    code = "log.unavailable"
+
+
+class LogLockedError(AuditLogError):
+    """Another process holds the log's lock; two writers would fork it."""
+
+    code = "log.locked"
+
+
+class LogRefusedError(AuditLogError):
+    """Opening would fork or corrupt the log. An operator must look; nothing was changed."""
+
+    code = "log.refused"
+
+
+class IntentClosedError(AuditLogError):
+    """Each intent ends once. `closing` is the entry that ended it, or None if it never was."""
+
+    code = "log.intent-closed"
+
+    def __init__(self, message: str, *, closing: int | None) -> None:
+        super().__init__(message)
+        self.closing = closing
+
+
+class NotInLogError(AuditLogError):
+    """There is no such entry, tree size or blob."""
+
+    code = "log.unknown"

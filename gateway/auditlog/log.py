@@ -1,0 +1,402 @@
+"""The audit log as the gateway uses it: append, then act.
+
+What a method returns is durable. If the log is down it raises `LogUnavailableError`, and the
+gateway dispatches and releases nothing. Entries are written by one thread in groups (`writer`);
+checkpoints are published by a task; proofs are made from memory or the store.
+
+Source: DESIGN §8; docs/spec/log.md.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Self
+
+from mifeng.crypto import sm3
+from mifeng.errors import UsageError
+from mifeng.protocol import entries, promise
+from mifeng.protocol.entries import Entry, Intent, SignedIntent
+from mifeng.protocol.merkle import SHA256, SM3, Digest
+from mifeng.protocol.note import Ed25519NoteSigner, Sm2NoteSigner
+
+from . import keylog
+from .config import LogConfig
+from .errors import AuditLogError, LogRefusedError, LogUnavailableError
+from .failpoints import UNARMED, Failpoints
+from .guard import FileGuard, Guard
+from .hashes import Hashes
+from .intents import row_of
+from .keys import LogKeys
+from .reading import LogReader
+from .sqlite import SqliteStore
+from .store import LogStore, OpenIntent, Row
+from .views import Published, TreeView
+from .writer import Appended, Build, Draft, Outcome, Writer
+
+MAX_BLOB: Final = 4 << 20
+RESTARTED: Final = "gateway.restart"
+ABANDONED: Final = "gateway.abandoned"
+UNACKNOWLEDGED: Final = "gateway.log-unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An entry that is durable, and the log's promise to keep it."""
+
+    index: int
+    entry: bytes
+    leaf: Digest
+    issued: int
+    """Unix seconds at which it was durable."""
+    promise: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A durable INTENT: the gateway may now send the request to the node."""
+
+    index: int
+    statement: bytes
+    """What the node gets: the entry's exact bytes."""
+    intent: Intent
+
+
+class AuditLog(LogReader):
+    """One open log. Made by `open`; all methods belong to one event loop."""
+
+    def __init__(
+        self,
+        config: LogConfig,
+        keys: LogKeys,
+        store: LogStore,
+        guard: Guard,
+        *,
+        clock: Callable[[], int],
+        points: Failpoints,
+    ) -> None:
+        if (keys.twin is None) is config.twin:
+            raise UsageError("log: a twin needs an Ed25519 key, and only a twin does")
+        self._config, self._keys, self._clock = config, keys, clock
+        self._loop = asyncio.get_running_loop()
+        hashes, twin_hashes = Hashes(store, SM3), Hashes(store, SHA256)
+        self._writer = Writer(
+            store,
+            guard,
+            hashes=hashes,
+            twin_hashes=twin_hashes,
+            refuse=self._refuse_unacknowledged,
+            deliver=self._deliver,
+            points=points,
+        )
+        state = self._writer.state
+        if (state.twin is None) is config.twin:
+            raise LogRefusedError("log: configured twin differs from the stored one")
+        tree = TreeView(hashes, self._signers(), state.tree, points)
+        twin = None
+        if state.twin and keys.twin:
+            signer = Ed25519NoteSigner(state.twin.origin, keys.twin)
+            twin = TreeView(twin_hashes, [signer], state.twin, points)
+        super().__init__(store, tree, twin)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _signers(self) -> list[Sm2NoteSigner]:
+        keys = (self._keys.signer, self._keys.previous)
+        return [Sm2NoteSigner(self._config.origin, key) for key in keys if key]
+
+    @classmethod
+    async def open(
+        cls,
+        config: LogConfig,
+        keys: LogKeys,
+        *,
+        clock: Callable[[], int] = lambda: int(time.time()),
+        points: Failpoints = UNARMED,
+    ) -> Self:
+        """Open an existing log, close what an earlier process left open, begin publishing.
+
+        Args:
+            config: where it lives.
+            keys: what signs; must be the keys its last KEY entry names.
+            clock: Unix seconds.
+            points: for crash tests.
+
+        Raises:
+            LogLockedError: another process has it.
+            LogRefusedError: rolled back, forked, of another origin, or of another key.
+            LogUnavailableError: it cannot be read or written.
+        """
+        store = SqliteStore(config.path, config.origin, points=points)
+        try:
+            guard = FileGuard(config.guard, config.origin, points=points)
+        except AuditLogError:
+            store.close()
+            raise
+        try:
+            log = cls(config, keys, store, guard, clock=clock, points=points)
+        except BaseException:
+            store.close()
+            guard.close()
+            raise
+        log._writer.start()
+        try:
+            await log._begin()
+        except BaseException:
+            await log.close()
+            raise
+        return log
+
+    async def _begin(self) -> None:
+        await self._log_key()
+        await self.orphan_dangling()
+        self.publish()
+        self._tasks = [
+            asyncio.create_task(self._publish_forever(), name="auditlog-publish"),
+            asyncio.create_task(self._beat_forever(), name="auditlog-heartbeat"),
+        ]
+
+    async def close(self) -> None:
+        """Write what waits, publish it, and release the log."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._writer.stop)
+        self.publish()
+
+    # -- appending ---------------------------------------------------------------------------
+
+    async def append(self, entry: Entry) -> Recorded:
+        """Append an entry; it is durable when this returns.
+
+        Raises:
+            LogUnavailableError: not acknowledged; act as if it is not in the log.
+            IntentClosedError: it would end an intent that is not open.
+        """
+        if isinstance(entry, SignedIntent):
+            raise UsageError("log: intents are made by `intent`, which knows their index")
+
+        def build(index: int) -> tuple[bytes, Row]:
+            return entry.encode(), row_of(entry, index, self._config.instance)
+
+        return self._record(await self._submit(Draft(build)))
+
+    async def intent(
+        self, *, h: bytes, keyset: bytes, tenant: str, deadline: int, attempt: int = 1
+    ) -> Dispatch:
+        """Append an INTENT. Only what this returned may be dispatched.
+
+        Args:
+            h: digest of the request header, 32 bytes.
+            keyset: digest of the recipient's keyset, 32 bytes.
+            tenant: who asks.
+            deadline: Unix seconds, from the header.
+            attempt: 1, or more after a signed NOT_CLAIMED.
+
+        Raises:
+            LogUnavailableError: dispatch nothing.
+            AuditLogError: this attempt of this request is logged already.
+        """
+        made: list[SignedIntent] = []
+
+        def build(index: int) -> tuple[bytes, Row]:
+            intent = Intent(
+                origin=self._config.origin,
+                index=index,
+                h=h,
+                keyset=keyset,
+                attempt=attempt,
+                tenant=tenant,
+                issued=self._clock(),
+                deadline=deadline,
+            )
+            entry = SignedIntent(intent=intent, statement=intent.sign(self._keys.signer))
+            made.append(entry)
+            return entry.statement, row_of(entry, index, self._config.instance)
+
+        appended = await self._submit(Draft(build), abandoned=self._refuse_abandoned)
+        return Dispatch(index=appended.index, statement=appended.entry, intent=made[-1].intent)
+
+    async def completion(self, *, h: bytes, intent: int, receipt: bytes) -> Recorded:
+        """Append the COMPLETION of an intent; after this the final frame may leave."""
+        at = self._clock()
+        return await self.append(entries.Completion(at=at, h=h, intent=intent, receipt=receipt))
+
+    async def refusal(
+        self, *, h: bytes, intent: int, reason: str, statement: bytes | None
+    ) -> Recorded:
+        """Append the REFUSAL of an intent: the node's NOT_CLAIMED, or our own if nothing was sent.
+
+        Args:
+            h: digest of the request header.
+            intent: index of the INTENT.
+            reason: stable code.
+            statement: the node's signed NOT_CLAIMED; None only if the node was sent nothing.
+        """
+        at, by = self._clock(), "gateway" if statement is None else "node"
+        return await self.append(
+            entries.Refusal(at=at, h=h, intent=intent, by=by, reason=reason, statement=statement)
+        )
+
+    async def orphan(self, *, h: bytes, intent: int, reason: str) -> Recorded:
+        """Append ORPHANED: nobody can say how the intent ended."""
+        at = self._clock()
+        return await self.append(entries.Orphaned(at=at, h=h, intent=intent, reason=reason))
+
+    async def late(self, *, h: bytes, intent: int, orphaned: int, receipt: bytes) -> Recorded:
+        """Append LATE: the receipt of an orphaned intent came to light."""
+        at = self._clock()
+        return await self.append(
+            entries.Late(at=at, h=h, intent=intent, orphaned=orphaned, receipt=receipt)
+        )
+
+    async def orphan_dangling(self) -> tuple[Recorded, ...]:
+        """Declare orphaned every intent that an earlier process left open.
+
+        The store's lock proves that no such process still runs. `open` has done this already.
+        """
+        dangling = [
+            intent
+            for intent in self._writer.intents.snapshot()
+            if intent.instance != self._config.instance
+        ]
+        closing = (self.orphan(h=i.h, intent=i.index, reason=RESTARTED) for i in dangling)
+        return tuple(await asyncio.gather(*closing))
+
+    async def put_blob(self, data: bytes) -> bytes:
+        """Store a document beside the log and return its SM3; durable when this returns."""
+        if len(data) > MAX_BLOB:
+            raise UsageError(f"blob of {len(data)} bytes, limit {MAX_BLOB}")
+        digest = sm3(data)
+        await self._queue(Draft(None, {digest: data}))
+        return digest
+
+    async def probe(self) -> None:
+        """Return if the log can write; raise `LogUnavailableError` if not. For readiness."""
+        await self._queue(Draft(None))
+
+    # -- reading -----------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Durable entries."""
+        return self._writer.state.size
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+        return self._writer.healthy
+
+    @property
+    def open_intents(self) -> tuple[OpenIntent, ...]:
+        """Intents that nothing has closed yet, oldest first."""
+        return self._writer.intents.snapshot()
+
+    def publish(self) -> Published:
+        """Sign and show a checkpoint of everything that is durable, now."""
+        state = self._writer.state
+        if self.twin and state.twin:
+            self.twin.publish(state.twin)
+        return self.tree.publish(state.tree)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    async def _submit(
+        self, draft: Draft, *, abandoned: Callable[[Appended], None] | None = None
+    ) -> Appended:
+        outcome = await self._queue(draft, abandoned=abandoned)
+        if outcome is None:
+            raise AuditLogError("log: no entry was written")
+        return outcome
+
+    async def _queue(
+        self, draft: Draft, *, abandoned: Callable[[Appended], None] | None = None
+    ) -> Appended | None:
+        future: asyncio.Future[Appended | None] = self._loop.create_future()
+
+        def done(outcome: Appended | Exception | None) -> None:
+            if future.done():
+                if isinstance(outcome, Appended) and abandoned:
+                    abandoned(outcome)
+            elif isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        draft.done = done
+        self._writer.submit(draft)
+        return await future
+
+    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
+        self._loop.call_soon_threadsafe(_resolve, outcomes)
+
+    def _record(self, appended: Appended) -> Recorded:
+        issued = self._clock()
+        return Recorded(
+            index=appended.index,
+            entry=appended.entry,
+            leaf=appended.leaf,
+            issued=issued,
+            promise=promise.issue(
+                self._keys.signer,
+                origin=self._config.origin,
+                index=appended.index,
+                leaf=appended.leaf,
+                issued=issued,
+                merge_by=issued + self._config.merge_within_s,
+            ),
+        )
+
+    def _refusal_of(self, intent: OpenIntent, reason: str) -> Build:
+        entry = entries.Refusal(
+            at=self._clock(),
+            h=intent.h,
+            intent=intent.index,
+            by="gateway",
+            reason=reason,
+            statement=None,
+        )
+        return lambda index: (entry.encode(), row_of(entry, index, self._config.instance))
+
+    def _refuse_unacknowledged(self, intent: OpenIntent) -> Build:
+        return self._refusal_of(intent, UNACKNOWLEDGED)
+
+    def _refuse_abandoned(self, appended: Appended) -> None:
+        """Close an intent whose caller went away before it knew: nothing was dispatched."""
+        intent = next(i for i in self.open_intents if i.index == appended.index)
+        with suppress(LogUnavailableError):  # closing: the next process orphans it
+            self._writer.submit(Draft(self._refusal_of(intent, ABANDONED)))
+
+    async def _log_key(self) -> None:
+        latest = await asyncio.to_thread(self._store.latest, entries.Key.TYPE)
+        current = None if latest is None else entries.decode(await self.entry(latest))
+        change = keylog.key_entry(
+            current,
+            self._keys,
+            self._config,
+            twin=self.twin.pin if self.twin else None,
+            now=self._clock(),
+        )
+        if change:
+            await self.append(change)
+
+    async def _publish_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.publish_every_s)
+            self.publish()
+
+    async def _beat_forever(self) -> None:
+        interval = self._config.heartbeat_every_s
+        while True:
+            with suppress(LogUnavailableError):  # the gap in the log is the finding
+                await self.append(
+                    entries.Heartbeat(
+                        at=self._clock(), instance=self._config.instance, interval=interval
+                    )
+                )
+            await asyncio.sleep(interval)
+
+
+def _resolve(outcomes: Sequence[Outcome]) -> None:
+    for draft, outcome in outcomes:
+        draft.done(outcome)
