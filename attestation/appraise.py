@@ -85,7 +85,11 @@ def appraise(
     tier = _tier(claims)
     refused = [finding for each in claims for finding in _judge(each, policy, now, floors)]
     refused += _judge_node(accelerators, policy, tier)
-    unchecked = [finding for each in claims for finding in each.unchecked]
+    wiring, answered = registry.judge_topology(accelerators)
+    refused += wiring
+    unchecked = [
+        finding for each in claims for finding in each.unchecked if finding.code not in answered
+    ]
     if refused:
         raise PolicyViolatedError(*refused, *unchecked)
     if unchecked:
@@ -282,7 +286,7 @@ def _judge_measurements(claims: Claims, rule: KindRule, now: int) -> list[Findin
 
 
 def _judge_node(accelerators: Sequence[Claims], policy: Policy, tier: Tier) -> list[Finding]:
-    """Judge the set of devices: count, uniqueness, topology, and what it all proves."""
+    """Judge the set of devices: count, uniqueness, and what it all proves."""
     found = []
     have = Counter(each.kind for each in accelerators)
     for kind in sorted({*have, *policy.accelerators}):
@@ -298,7 +302,6 @@ def _judge_node(accelerators: Sequence[Claims], policy: Policy, tier: Tier) -> l
         elif count > 1:
             what = f"{kind} {identity}"
             found.append(Finding("composite.device-duplicated", what, "once", f"{count} times"))
-    found += registry.topology_findings(accelerators)
     if tier < policy.min_tier:
         found.append(Finding("policy.tier", "tier", policy.min_tier.label, tier.label))
     return found

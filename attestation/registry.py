@@ -7,7 +7,8 @@ one kind of evidence does not load the others.
 
 Convention of the table: `attestation.<kind>.verifier` holds the verifier class and
 `attestation.<kind>.roots` the value `ROOTS` it is given; `attestation.<kind>.topology`, where
-a kind has one, judges several devices of one node together.
+a kind has one, judges several devices of one node together: `findings(claims)` says what is
+wrong, and `RESOLVES` names the unchecked findings of single devices that its silence answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,9 @@ class _Home(NamedTuple):
 
 
 class _Topology(Protocol):
-    def __call__(self, claims: Sequence[Claims]) -> Sequence[Finding]: ...
+    RESOLVES: frozenset[str]
+
+    def findings(self, claims: Sequence[Claims], /) -> Sequence[Finding]: ...
 
 
 _HOMES: Final[Mapping[EvidenceKind, _Home]] = {
@@ -50,9 +53,12 @@ _HOMES: Final[Mapping[EvidenceKind, _Home]] = {
 }
 """`ascend-npu` is absent: its vendor publishes no evidence format."""
 
-_TOPOLOGIES: Final[Mapping[EvidenceKind, str]] = {
-    EvidenceKind.NVIDIA_NVSWITCH: "attestation.nvidia_nvswitch.topology",
+_TOPOLOGIES: Final[Mapping[str, frozenset[EvidenceKind]]] = {
+    "attestation.nvidia_nvswitch.topology": frozenset(
+        {EvidenceKind.NVIDIA_GPU, EvidenceKind.NVIDIA_NVSWITCH}
+    ),
 }
+"""Judges of several devices, and the kinds whose presence calls for them."""
 
 
 @cache
@@ -75,19 +81,26 @@ def verifier_for(kind: EvidenceKind) -> Verifier:
     return cast("Verifier", getattr(module, home.verifier)(roots))
 
 
-def topology_findings(claims: Sequence[Claims]) -> list[Finding]:
-    """Return what is wrong with the way a node's devices are connected.
+def judge_topology(claims: Sequence[Claims]) -> tuple[list[Finding], frozenset[str]]:
+    """Return what is wrong with the way a node's devices are connected, and what was answered.
 
     Args:
         claims: of every accelerator of one node; each already authentic and bound.
+
+    Returns: findings, and the codes of unchecked findings that need no answer any more.
     """
     present = {each.kind for each in claims}
     found: list[Finding] = []
-    for kind, name in _TOPOLOGIES.items():
-        if kind in present:
-            judge = cast("_Topology", import_module(name).findings)
-            found += judge(claims)
-    return found
+    resolved: set[str] = set()
+    for name, kinds in _TOPOLOGIES.items():
+        if not kinds & present:
+            continue
+        judge = cast("_Topology", import_module(name))
+        wrong = judge.findings(claims)
+        found += wrong
+        if not wrong:
+            resolved |= judge.RESOLVES
+    return found, frozenset(resolved)
 
 
 def _unsupported(kind: EvidenceKind, required: str) -> EvidenceUnsupportedError:
