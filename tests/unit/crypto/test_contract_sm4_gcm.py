@@ -217,6 +217,40 @@ def test_two_tags_alike_are_no_proof_of_one_plaintext(sm4_provider: ModuleType) 
     assert aead.seal(NONCE, other, aad_delta.to_bytes(16, "big"))[16:] == sealed[16:]
 
 
+def test_one_ciphertext_opens_under_two_keys(sm4_provider: ModuleType) -> None:
+    """THREATS 21: SM4-GCM commits to no key, which is why envelopes carry a commitment.
+
+    For any first block, a second block makes the tags of two keys meet: one linear equation,
+    c0·(H₁³+H₂³) + c1·(H₁²+H₂²) + L·(H₁+H₂) + E₁(J₀) + E₂(J₀) = 0.
+    """
+    keys = (KEY, bytes(range(16)))
+    first, lengths = 0x5EA1ED << 64, 256  # 0 bytes of additional data, 256 bits of ciphertext
+    cubes = squares = ones = masks = 0
+    for key in keys:
+        encryptor = Cipher(algorithms.SM4(key), modes.ECB()).encryptor()
+        h = int.from_bytes(encryptor.update(bytes(16)), "big")
+        cubes ^= _gf_mul(h, _gf_mul(h, h))
+        squares ^= _gf_mul(h, h)
+        ones ^= h
+        masks ^= int.from_bytes(encryptor.update(NONCE + b"\0\0\0\1"), "big")
+    wanted = _gf_mul(first, cubes) ^ _gf_mul(lengths, ones) ^ masks
+    second = _gf_mul(wanted, _gf_inverse(squares))
+    ciphertext = first.to_bytes(16, "big") + second.to_bytes(16, "big")
+    tags = [_tag(key, ciphertext) for key in keys]
+    assert tags[0] == tags[1]
+    one, two = (sm4_provider.Sm4Gcm(key).open(NONCE, ciphertext + tags[0], b"") for key in keys)
+    assert one != two
+
+
+def _tag(key: bytes, ciphertext: bytes) -> bytes:
+    """Return the tag that makes `ciphertext` valid: seal what it decrypts to."""
+    keystream = sm4_portable.Sm4Gcm(key).seal(NONCE, bytes(len(ciphertext)), b"")
+    plaintext = bytes(a ^ b for a, b in zip(ciphertext, keystream, strict=False))
+    sealed = sm4_portable.Sm4Gcm(key).seal(NONCE, plaintext, b"")
+    assert sealed[: len(ciphertext)] == ciphertext
+    return sealed[len(ciphertext) :]
+
+
 def _gf_mul(x: int, y: int) -> int:
     """Multiply in GCM's field, bits reflected (SP 800-38D §6.3)."""
     z = 0
