@@ -101,10 +101,10 @@ def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
     else:
         raise malformed(f"{_CODE}.json", "JSON evidence", "a report", "none")
     evidence = Evidence(EvidenceKind.AMD_SNP, packed)
-    return (Unit(evidence=evidence, collateral=_behind(collateral, embedded)),)
+    return (Unit(evidence=evidence, collateral=add_missing(collateral, embedded)),)
 
 
-def _behind(collateral: Collateral, embedded: list[tuple[Role, bytes]]) -> Collateral:
+def add_missing(collateral: Collateral, embedded: list[tuple[Role, bytes]]) -> Collateral:
     """Add embedded certificates of places, and CRLs, that `collateral` does not have."""
     roles = {role for role, _ in collateral.items}
     given = {
