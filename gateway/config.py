@@ -16,6 +16,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from .auditlog import config as auditlog
 from .tenants import StoredKey, Tenant
 
 PREFIX: Final = "MIFENG_GATEWAY__"
@@ -54,16 +55,34 @@ class LogConfig(_Strict):
     """The audit log."""
 
     origin: Annotated[str, Field(min_length=1, max_length=255)]
-    directory: Path
-    """Database and blobs."""
+    database: Path
+    """Entries, trees and blobs. On a local file system: locks must be real."""
     guard: Path
     """The anti-rollback guard; on other storage than the database, or a backup restores both."""
-    key: Path
-    """Encrypted PKCS#8 of the log's SM2 key."""
-    passphrase: Path | None
-    """File that holds its passphrase; null for an unencrypted key, for laboratories."""
+    keys: Path
+    """Folder of the log's encrypted key files."""
+    passphrase: Path
+    """File that holds their passphrase."""
     twin: bool
     """Keep a SHA-256 tree over the same entries, from the first one on."""
+    publish_every_s: Annotated[float, Field(gt=0, le=30)] = 1.0
+    heartbeat_every_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+
+    def settings(self, instance: str) -> auditlog.LogConfig:
+        """Return what the audit log is opened with.
+
+        Args:
+            instance: name of this process, new at each start.
+        """
+        return auditlog.LogConfig(
+            path=self.database,
+            guard=self.guard,
+            origin=self.origin,
+            instance=instance,
+            twin=self.twin,
+            publish_every_s=self.publish_every_s,
+            heartbeat_every_s=self.heartbeat_every_s,
+        )
 
 
 class TenantConfig(_Strict):

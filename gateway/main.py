@@ -17,20 +17,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+import yaml
 
 import policies
 from attestation.policy import Policy
 from mifeng.crypto import CryptoError
-from mifeng.crypto.keyfiles import read_signing_key
 from mifeng.crypto.providers import providers, require_constant_time
-from mifeng.crypto.signatures import SigningKey
+from mifeng.crypto.randomness import random_bytes
 from mifeng.errors import MifengError
 from mifeng.protocol.keyset import LogIdentity
+from mifeng.protocol.note import Sm2NoteSigner
 
 from . import events
 from .api import grpc as grpc_api
 from .api import http as http_api
-from .auditlog.errors import LogUnavailableError
+from .auditlog import config as auditlog
+from .auditlog.errors import AuditLogError
+from .auditlog.keys import LogKeys
 from .auditlog.log import AuditLog
 from .config import ConfigError, GatewayConfig, load
 from .events import log
@@ -53,24 +56,47 @@ class _Http(uvicorn.Server):
         yield
 
 
-def read_key(settings: GatewayConfig) -> SigningKey:
-    """Return the log's signing key.
+def read_passphrase(settings: GatewayConfig) -> bytes:
+    """Return the passphrase of the log's keys; raises `ConfigError`."""
+    try:
+        return settings.log.passphrase.read_bytes().strip()
+    except OSError as exc:
+        raise ConfigError(f"log.passphrase: {exc.strerror}") from exc
+
+
+def read_keys(settings: GatewayConfig) -> LogKeys:
+    """Return the log's signing keys.
 
     Raises:
-        ConfigError: unreadable, wrong passphrase, or not an SM2 key.
+        ConfigError: unreadable, wrong passphrase, or not keys of the right kind.
     """
     try:
-        passphrase = (
-            settings.log.passphrase.read_bytes().strip() if settings.log.passphrase else None
-        )
-        key = read_signing_key(settings.log.key.read_bytes(), passphrase)
+        return LogKeys.read(settings.log.keys, read_passphrase(settings))
     except OSError as exc:
         raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
     except CryptoError as exc:
-        raise ConfigError(f"log.key: {exc}") from exc
-    if key.alg != "sm2":
-        raise ConfigError("log.key: need an SM2 key")
-    return key
+        raise ConfigError(f"log.keys: {exc}") from exc
+
+
+def create_log(settings: GatewayConfig) -> str:
+    """Make key files and an empty log, and return the pin that clients and nodes need, as YAML.
+
+    An operator's act: a gateway never creates a log by itself, so a lost one is noticed.
+
+    Raises:
+        ConfigError: there is one already, or it cannot be written.
+    """
+    try:
+        settings.log.keys.mkdir(parents=True, exist_ok=True)
+        for path in (settings.log.database, settings.log.guard):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        LogKeys.create(settings.log.keys, read_passphrase(settings), twin=settings.log.twin)
+        auditlog.create(settings.log.settings("create"))
+    except (OSError, AuditLogError) as exc:
+        raise ConfigError(f"log: {exc}") from exc
+    key = Sm2NoteSigner(settings.log.origin, read_keys(settings).signer).key
+    pin = {"origin": settings.log.origin, "keys": [key.encode()], "witnesses": [], "quorum": 0}
+    return yaml.safe_dump({"log": pin}, sort_keys=False)
 
 
 def read_policy(name: str) -> Policy:
@@ -119,13 +145,8 @@ async def run(settings: GatewayConfig) -> None:
         Metrics(),
         Quota(challenges=settings.limits.challenges),
     )
-    audit = await AuditLog.open(
-        settings.log.directory,
-        guard=settings.log.guard,
-        origin=settings.log.origin,
-        key=read_key(settings),
-        twin=settings.log.twin,
-    )
+    instance = f"gw-{random_bytes(8).hex()}"
+    audit = await AuditLog.open(settings.log.settings(instance), read_keys(settings))
     nodes = Nodes(
         addresses={node.node_id: node.address for node in settings.nodes},
         audit=audit,
@@ -188,10 +209,18 @@ def main(argv: list[str] | None = None) -> int:
     """Run `python -m gateway`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="gateway", description="Run one mifeng gateway.")
     parser.add_argument("--config", type=Path, required=True, help="YAML configuration")
+    parser.add_argument(
+        "--create-log",
+        action="store_true",
+        help="make the log and its keys, print the pin that clients and nodes need, and exit",
+    )
     arguments = parser.parse_args(argv)
     events.configure(logging.INFO)
     try:
         settings = load(arguments.config)
+        if arguments.create_log:
+            print(create_log(settings), end="")  # noqa: T201 - the command's result
+            return 0
         if settings.require_constant_time_crypto:
             require_constant_time()
         try:
@@ -200,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
             asyncio.run(run(settings))
         else:
             uvloop.run(run(settings))
-    except (ConfigError, CryptoError, MifengError, LogUnavailableError, OSError) as exc:
+    except (ConfigError, CryptoError, MifengError, OSError) as exc:
         code = getattr(exc, "code", "os")
         print(f"gateway: {code}: {exc}", file=sys.stderr)  # noqa: T201 - the process's last words
         return EXIT_CONFIG

@@ -7,16 +7,17 @@ are coalesced per keyset and rate-limited by the caller.
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from attestation.ear import export as ear_claims
-
+import mifeng
 from attestation.bundle import Bundle, Freshness
 from attestation.errors import AttestationError
 from attestation.policy import Policy
+from attestation.report import ear
 from mifeng.crypto import sm3
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import VerifyKey
@@ -28,6 +29,7 @@ from mifeng.protocol.messages import MessageType
 from mifeng.protocol.offer import Offer
 
 from .admission import Lease, Rejection, admit
+from .auditlog.errors import AuditLogError, IntentClosedError
 from .auditlog.log import AuditLog
 from .events import log
 from .link import Link, LinkLostError
@@ -244,7 +246,10 @@ class Nodes:
             return
         await self._audit.put_blob(bundle.keyset)
         await self._audit.put_blob(bundle.encode())
-        verdict = await self._audit.put_blob(ear_claims(lease.key, now=now))
+        document = ear(
+            lease.key.claims, (), now=now, policy=self._policy.name, build=mifeng.__version__
+        )
+        verdict = await self._audit.put_blob(json.dumps(document, sort_keys=True).encode())
         simulated = lease.key.simulated
         await self._audit.append(
             entries.NodeAdmitted(
@@ -273,8 +278,9 @@ class Nodes:
             not_before=lease.keyset.not_before,
             not_after=lease.keyset.not_after,
         )
-        appended = await self._audit.append(entry)
-        node.keyset_entries[lease.digest] = (appended.index, entry.encode())
+        recorded = await self._audit.append(entry)
+        self._audit.publish()
+        node.keyset_entries[lease.digest] = (recorded.index, recorded.entry)
 
     # What a node says on its own.
 
@@ -329,8 +335,21 @@ class Nodes:
         for lease in node.leases.values():
             with contextlib.suppress(PeerError):
                 made = verify_statement(statement, lease, receipt.verify_receipt)
-                await self._audit.late(made.h, made.intent_index, statement)
+                await self._close_late(made, statement)
                 return
+
+    async def _close_late(self, made: receipt.Receipt, statement: bytes) -> None:
+        """Close the intent with its receipt, or correct the ORPHANED that closed it."""
+        intent = made.intent_index
+        try:
+            await self._audit.completion(h=made.h, intent=intent, receipt=statement)
+        except IntentClosedError as exc:
+            if exc.closing is None:
+                return
+            with contextlib.suppress(AuditLogError):
+                await self._audit.late(
+                    h=made.h, intent=intent, orphaned=exc.closing, receipt=statement
+                )
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

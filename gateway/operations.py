@@ -10,6 +10,7 @@ from typing import Final
 from attestation.bundle import CHALLENGE_BYTES, Freshness
 from mifeng.protocol.proof import InclusionProof
 
+from .auditlog.errors import NotInLogError
 from .auditlog.log import AuditLog
 from .nodes import Nodes
 from .pool.rank import rank
@@ -92,14 +93,14 @@ class Operations:
         Raises:
             ProblemError: `log.not_found`, there is no such entry under a checkpoint yet.
         """
-        _, size = self.audit.head()
-        if not 0 <= index < size:
-            raise ProblemError("log.not_found", retry_after_s=1)
-        return await self.audit.entry(index), await self.audit.inclusion(index)
+        try:
+            return await self.audit.entry(index), await self.audit.inclusion(index)
+        except NotInLogError:
+            raise ProblemError("log.not_found", retry_after_s=1) from None
 
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of `old` entries is the start of that of `new`."""
-        _, size = self.audit.head()
-        if not 0 < old <= new <= size:
-            raise ProblemError("log.not_found")
-        return await self.audit.consistency(old, new)
+        try:
+            return (await self.audit.consistency(old, new)).path
+        except NotInLogError:
+            raise ProblemError("log.not_found") from None

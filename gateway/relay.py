@@ -23,7 +23,7 @@ from mifeng.protocol.messages import Intent, Message, MessageType, Open, Problem
 
 from .admission import Lease, check_request
 from .auditlog.errors import LogUnavailableError
-from .auditlog.log import Appended, AuditLog
+from .auditlog.log import AuditLog, Dispatch
 from .events import log
 from .link import LinkLostError, LinkStream
 from .metrics import Metrics
@@ -56,7 +56,7 @@ class _Exchange:
     h: bytes
     node: Node
     lease: Lease
-    intent: Appended | None = None
+    intent: Dispatch | None = None
     answered: bool = False
 
 
@@ -222,11 +222,12 @@ class Relay:
         # Proofs chain from message to message, so making one and sending it is one step per node.
         lock = self._intent_locks.setdefault(node.node_id, asyncio.Lock())
         async with lock:
-            note, size = self._audit.head()
+            head = self._audit.checkpoint()
+            size = head.checkpoint.size
             path: tuple[bytes, ...] = ()
             if 0 < link.log_size < size:
-                path = await self._audit.consistency(link.log_size, size)
-            payload = Intent(exchange.intent.entry, note, path).encode()
+                path = (await self._audit.consistency(link.log_size, size)).path
+            payload = Intent(exchange.intent.statement, head.note, path).encode()
             stream = link.open_stream()
             try:
                 await stream.send(Message(MessageType.INTENT, payload))
@@ -329,11 +330,7 @@ class Relay:
                 refusal = verify_statement(statement, exchange.lease, receipt.verify_not_claimed)
                 if (refusal.h, refusal.intent_index) == (exchange.h, index):
                     await self._audit.refusal(
-                        h=exchange.h,
-                        intent=index,
-                        by="node",
-                        reason=refusal.reason,
-                        statement=statement,
+                        h=exchange.h, intent=index, reason=refusal.reason, statement=statement
                     )
                     await put(message)
                     return refusal.reason
@@ -358,11 +355,7 @@ class Relay:
     async def _refuse(self, exchange: _Exchange, reason: str) -> None:
         if exchange.intent is not None:
             await self._audit.refusal(
-                h=exchange.h,
-                intent=exchange.intent.index,
-                by="gateway",
-                reason=reason,
-                statement=None,
+                h=exchange.h, intent=exchange.intent.index, reason=reason, statement=None
             )
 
     async def _orphan(self, exchange: _Exchange, reason: str) -> None:

@@ -79,7 +79,7 @@ class Api:
 
     async def GetCheckpoint(self, _request: Any, _context: Context) -> Any:  # noqa: ANN401, N802
         """See the .proto file."""
-        return TYPES["GetCheckpointResponse"](note=self._operations.audit.head()[0])
+        return TYPES["GetCheckpointResponse"](note=self._operations.audit.checkpoint().note)
 
     async def GetProof(self, request: Any, _context: Context) -> Any:  # noqa: ANN401, N802
         """See the .proto file."""

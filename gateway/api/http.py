@@ -51,7 +51,7 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
         nodes = operations.nodes.all()
         metrics.nodes.set(sum(node.candidate() is not None for node in nodes))
         metrics.active.set(operations.relay.active)
-        metrics.log_size.set(operations.audit.head()[1])
+        metrics.log_size.set(operations.audit.size)
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/attestations")
@@ -86,7 +86,7 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
     @app.get("/v1/log/checkpoint")
     async def checkpoint() -> Response:
         """The newest signed checkpoint."""
-        return Response(operations.audit.head()[0], media_type="text/plain; charset=utf-8")
+        return Response(operations.audit.checkpoint().note, media_type="text/plain; charset=utf-8")
 
     @app.get("/v1/log/proof/{index}")
     async def proof(index: int) -> dict[str, Any]:

@@ -25,10 +25,9 @@ from attestation.bundle import Bundle
 from attestation.errors import AttestationError
 from attestation.policy import Policy
 from attestation.result import AttestedKey
-from mifeng.crypto import Sm2PrivateKey
 from mifeng.crypto.errors import CryptoError
 from mifeng.crypto.randomness import random_bytes
-from mifeng.crypto.signatures import VerifyKey
+from mifeng.crypto.signatures import SigningKey, VerifyKey
 from mifeng.crypto.suites import SUITES
 from mifeng.errors import (
     InterruptedRequestError,
@@ -229,10 +228,14 @@ class Exchange:
         request = self.sealed_request
         return Message(MessageType.OPEN, Open(request.header, request.commitment).encode())
 
-    def authenticate(self, key: Sm2PrivateKey) -> Message:
-        """Return the frame that proves, inside the seal, which institution asks. First frame."""
+    def authenticate(self, key: SigningKey) -> Message:
+        """Return the frame that proves, inside the seal, which institution asks. First frame.
+
+        Args:
+            key: the institution's SM2 key.
+        """
         signature = key.sign(CLIENT_AUTH + self.h)
-        return self._frame(FrameType.CLIENT_AUTH, key.public_key().to_bytes() + signature)
+        return self._frame(FrameType.CLIENT_AUTH, key.public_bytes + signature)
 
     def isolate(self, secret: bytes) -> Message:
         """Return the frame that lets requests with the same 32-byte secret share caches."""

@@ -1,0 +1,401 @@
+"""The asynchronous client: attest, seal, ask, verify. Decides only whom to ask again.
+
+    a signed NOT_CLAIMED, or nothing was sent   → sealed to another node, unnoticed
+    bytes lost, and the model is idempotent     → sealed anew, as a new request with a new record
+    bytes lost otherwise                        → InterruptedRequestError
+
+Everything that is checked is checked in `mifeng.protocol.session`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from attestation.bundle import CHALLENGE_BYTES, Freshness
+from mifeng.crypto.randomness import random_bytes
+from mifeng.crypto.signatures import SigningKey
+from mifeng.errors import (
+    InterruptedRequestError,
+    KeysetRejectedError,
+    LogInconsistentError,
+    MifengError,
+    NodeRejectedError,
+    PeerError,
+    RefusedError,
+    TransportError,
+)
+from mifeng.protocol.body import OIP_INFER, OipBody, Tensor
+from mifeng.protocol.messages import Message
+from mifeng.protocol.session import (
+    Ask,
+    Done,
+    Proven,
+    State,
+    Terms,
+    TrustedNode,
+    begin,
+    ended,
+    prove,
+    step,
+    trust,
+)
+
+from .answer import Answer, from_numpy
+from .config import ClientConfig
+from .memory import LogMemory
+from .transport import Offered, Transport, connect
+
+ATTEMPTS: Final = 4
+STALE: Final = "keyset.unknown"
+PROOF_POLL_S: Final = 0.25
+Progress = Callable[[int], None]
+"""Told how many bytes of the body have been handed to the transport."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A node that was offered and not accepted, and why."""
+
+    node_id: str
+    error: MifengError
+
+
+class AsyncClient:
+    """One institution's client of one gateway. Safe to use from many tasks."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        terms: Terms,
+        tenant: str,
+        auth_key: SigningKey | None = None,
+        state: Path | None = None,
+        deadline_s: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """See `from_config` for the usual way.
+
+        Args:
+            transport: the gateway.
+            terms: what this client insists on.
+            tenant: who we are to the gateway.
+            auth_key: the institution's SM2 key; requests are signed with it inside the seal.
+            state: file that remembers the newest checkpoint.
+            deadline_s: how long a request may take, unless a call says otherwise.
+            clock: Unix seconds.
+        """
+        self._transport, self._terms, self._tenant = transport, terms, tenant
+        self._auth_key, self._deadline_s, self._clock = auth_key, deadline_s, clock
+        self._memory = LogMemory(terms.log, state)
+        self._trusted: dict[str, list[TrustedNode]] = {}
+        self._turn = 0
+        self._attesting = asyncio.Lock()
+        self._advancing = asyncio.Lock()
+        self.refused: list[Refused] = []
+        """Nodes that the last attestation did not accept."""
+
+    @classmethod
+    def from_config(cls, config: ClientConfig | Path | str) -> Self:
+        """Return a client as a configuration file describes it; raises `UsageError`."""
+        if not isinstance(config, ClientConfig):
+            config = ClientConfig.load(config)
+        transport = connect(
+            config.gateway,
+            api_key=config.read_api_key(),
+            ca=config.ca,
+            timeout_s=config.timeout_s,
+        )
+        return cls(
+            transport=transport,
+            terms=config.terms(),
+            tenant=config.tenant,
+            auth_key=config.read_auth_key(),
+            state=config.state,
+            deadline_s=config.timeout_s,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._transport.close()
+
+    # Attestation.
+
+    async def offers(self, model: str | None = None) -> tuple[list[Offered], bytes]:
+        """Return what the gateway offers for a fresh challenge, and its `nonce32`. Untrusted."""
+        freshness = Freshness(kind=1, x=random_bytes(CHALLENGE_BYTES))
+        return await self._transport.attestations(model, freshness.x), freshness.nonce32
+
+    async def attest(self, model: str) -> list[TrustedNode]:
+        """Challenge the nodes that serve a model and return those that pass, best first.
+
+        Raises:
+            NodeRejectedError: none passes; `refused` says why for each.
+            RefusedError, TransportError: the gateway has none, or cannot be reached.
+        """
+        offered, nonce32 = await self.offers(model)
+        now = int(self._clock())
+        passed, self.refused = [], []
+        for each in offered:
+            try:
+                node = await asyncio.to_thread(
+                    trust, each.offer, self._terms, nonce32s={nonce32}, now=now
+                )
+                await self._advance(node)
+            except LogInconsistentError:
+                raise
+            except PeerError as exc:
+                self.refused.append(Refused(each.node_id, exc))
+            else:
+                passed.append(node)
+        if not passed:
+            reasons = "; ".join(f"{each.node_id}: {each.error}" for each in self.refused)
+            cause = self.refused[0].error if self.refused else None
+            raise NodeRejectedError(f"no offered node is acceptable: {reasons}") from cause
+        self._trusted[model] = passed
+        return passed
+
+    async def _advance(self, node: TrustedNode) -> None:
+        async with self._advancing:
+            if (sizes := self._memory.needs(node.logged)) is None:
+                self._memory.advance(node.logged, None)
+                return
+            proof = await self._transport.consistency(*sizes)
+            self._memory.advance(node.logged, proof)
+
+    async def _choose(self, model: str, avoid: set[bytes]) -> TrustedNode:
+        """Return a trusted node, attesting if none is known, current and not to be avoided."""
+        for attempt in range(2):
+            now = int(self._clock())
+            known = [
+                node
+                for node in self._trusted.get(model, [])
+                if node.valid_until > now + 1 and node.key.keyset_digest not in avoid
+            ]
+            if known:
+                self._turn += 1
+                return known[self._turn % len(known)]
+            if attempt:
+                break
+            async with self._attesting:
+                await self.attest(model)
+        raise RefusedError("node.unavailable", "no further attested node serves this model")
+
+    # Asking.
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | Iterable[Tensor],
+        *,
+        parameters: Mapping[str, object] | None = None,
+        deadline_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """Run an Open Inference Protocol model and return its verified answer.
+
+        Args:
+            model: as the gateway serves it.
+            inputs: name → array-like (needs numpy), or `Tensor` values.
+            parameters: OIP request parameters.
+            deadline_s: seconds from now.
+            progress: told about the body's progress.
+
+        Raises:
+            RefusedError: the gateway, the node or the model said no.
+            PeerError: what came back was not acceptable.
+            InterruptedRequestError: it may have run, and the model is not idempotent.
+            TransportError: the gateway cannot be reached.
+        """
+        tensors = (
+            tuple(from_numpy(name, value) for name, value in inputs.items())
+            if isinstance(inputs, Mapping)
+            else tuple(inputs)
+        )
+        body = OipBody(tensors=tensors, parameters=parameters or {}).encode(response=False)
+        return await self.ask(
+            model, body, operation=OIP_INFER, deadline_s=deadline_s, progress=progress
+        )
+
+    async def ask(
+        self,
+        model: str,
+        body: bytes,
+        *,
+        operation: str,
+        deadline_s: float | None = None,
+        isolation: bytes | None = None,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """Send any body of an operation and return the verified answer; see `infer`.
+
+        Args:
+            model: as the gateway serves it.
+            body: plaintext of the operation.
+            operation: `oip.infer`, `openai.chat.completions`, …
+            deadline_s: seconds from now.
+            isolation: 32 bytes; requests with the same value may share caches on the node.
+            progress: told about the body's progress.
+        """
+        avoid: set[bytes] = set()
+        for attempt in range(1, ATTEMPTS + 1):
+            node = await self._choose(model, avoid)
+            stream = self.stream_from(
+                node,
+                model,
+                body,
+                operation=operation,
+                deadline_s=deadline_s,
+                isolation=isolation,
+                progress=progress,
+                stream=False,
+            )
+            try:
+                pieces = [piece async for piece in stream]
+                return Answer(body=b"".join(pieces), done=_succeeded(stream.done))
+            except (
+                RefusedError,
+                InterruptedRequestError,
+                TransportError,
+                KeysetRejectedError,
+            ) as exc:
+                if attempt == ATTEMPTS or not _again(exc, node, model):
+                    raise
+                avoid.add(node.key.keyset_digest)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def stream_from(
+        self,
+        node: TrustedNode,
+        model: str,
+        body: bytes,
+        *,
+        operation: str,
+        stream: bool,
+        deadline_s: float | None = None,
+        isolation: bytes | None = None,
+        progress: Progress | None = None,
+    ) -> "AnswerStream":
+        """Return one exchange with one node, to be iterated once; nothing is retried."""
+        now = int(self._clock())
+        ask = Ask(
+            tenant=self._tenant,
+            model=model,
+            operation=operation,
+            deadline=now + max(1, round(deadline_s or self._deadline_s)),
+            stream=stream,
+        )
+        state = begin(node, ask, now=now)
+        first = [state.exchange.opening()]
+        if self._auth_key is not None:
+            first.append(state.exchange.authenticate(self._auth_key))
+        if isolation is not None:
+            first.append(state.exchange.isolate(isolation))
+
+        async def messages() -> AsyncIterator[Message]:
+            for message in first:
+                yield message
+            sent = 0
+            for message in state.exchange.body([body]):
+                yield message
+                sent += len(message.payload)
+                if progress is not None:
+                    progress(min(sent, len(body)))
+
+        return AnswerStream(state, self._transport.infer(messages()), self._clock)
+
+    # The log.
+
+    async def prove(self, answer: Answer | Done, *, wait_s: float = 90.0) -> Proven:
+        """Return the proof that the record of an answer is in the log.
+
+        Args:
+            answer: what `infer` returned.
+            wait_s: how long to wait for the log to publish a checkpoint that covers it.
+
+        Raises:
+            LogInconsistentError: the log broke its promise; carries the evidence.
+            RefusedError, TransportError: the log cannot be asked.
+        """
+        done = answer.done if isinstance(answer, Answer) else answer
+        give_up = self._clock() + wait_s
+        while True:
+            try:
+                entry, proof = await self._transport.proof(done.index)
+            except RefusedError as exc:
+                if exc.code != "log.not_found":
+                    raise
+                if self._clock() >= max(done.merge_by, 0) or self._clock() >= give_up:
+                    raise LogInconsistentError(
+                        "the log did not keep its promise in time",
+                        evidence=(done.entry, done.promise),
+                    ) from exc
+                await asyncio.sleep(PROOF_POLL_S)
+                continue
+            if entry != done.entry:
+                raise LogInconsistentError(
+                    "the log holds another entry than it promised",
+                    evidence=(done.entry, done.promise, entry, proof.note),
+                )
+            proven = prove(done, proof)
+            async with self._advancing:
+                sizes = self._memory.needs(proven.checkpoint)
+                consistency = await self._transport.consistency(*sizes) if sizes else None
+                self._memory.advance(proven.checkpoint, consistency)
+            return proven
+
+
+class AnswerStream:
+    """An answer as it arrives. What is yielded is provisional until iteration ends."""
+
+    def __init__(
+        self, state: State, messages: AsyncIterator[Message], clock: Callable[[], float]
+    ) -> None:
+        self._state, self._messages, self._clock = state, messages, clock
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        state = self._state
+        async for message in self._messages:
+            if isinstance(state, Done):
+                break
+            state, plain = step(state, message, now=int(self._clock()))
+            self._state = state
+            if plain:
+                yield plain
+        self._state = ended(state)
+
+    @property
+    def done(self) -> Done:
+        """The verified end; raises `InterruptedRequestError` before it."""
+        return ended(self._state)
+
+
+def _succeeded(done: Done) -> Done:
+    """Return `done` unless the node sealed a failure instead of an answer."""
+    if done.problem is not None:
+        raise RefusedError(done.problem, "the node could not answer; its receipt says so")
+    return done
+
+
+def _again(exc: MifengError, node: TrustedNode, model: str) -> bool:
+    """Whether the same work may be sealed to another node after this failure."""
+    served = node.keyset.models.get(model)
+    idempotent = served is not None and served.idempotent
+    match exc:
+        case RefusedError(not_claimed=bytes()) | TransportError() | KeysetRejectedError():
+            return True
+        case RefusedError(code=code) if code in (STALE, "node.unavailable", "node.lost"):
+            return idempotent
+        case InterruptedRequestError():
+            return idempotent
+        case _:
+            return False

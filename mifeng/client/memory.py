@@ -1,0 +1,69 @@
+"""What this machine remembers of a log: the newest checkpoint it has seen.
+
+A log that shows a smaller tree, or one that does not contain the tree seen before, contradicts
+itself; the error carries both signed notes and convicts whoever signed them.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from mifeng.errors import PeerError, UsageError
+from mifeng.protocol import checkpoint
+from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
+from mifeng.protocol.proof import ConsistencyProof
+
+
+class LogMemory:
+    """The newest checkpoint, in memory and, if a path is given, in a file."""
+
+    def __init__(self, pin: LogPin, path: Path | None) -> None:
+        """Read the file if there is one.
+
+        Raises:
+            UsageError: the file is not a checkpoint of this log; an operator must look.
+        """
+        self._pin, self._path = pin, path
+        self.latest: SignedCheckpoint | None = None
+        if path is not None and path.exists():
+            try:
+                self.latest = checkpoint.verify(path.read_bytes(), pin)
+            except (OSError, PeerError) as exc:
+                raise UsageError(f"state: {path} is not a checkpoint of {pin.origin}") from exc
+
+    def needs(self, new: SignedCheckpoint) -> tuple[int, int] | None:
+        """Return the sizes whose consistency must be proven before `new` may be kept."""
+        old = self.latest.checkpoint.size if self.latest else 0
+        size = new.checkpoint.size
+        if old in (0, size):
+            return None
+        return (min(old, size), max(old, size))
+
+    def advance(self, new: SignedCheckpoint, proof: ConsistencyProof | None) -> None:
+        """Keep `new` if it and the newest checkpoint are of one history.
+
+        A checkpoint older than the newest is checked the same way and not kept: answers may
+        arrive in another order than they were made in.
+
+        Raises:
+            LogInconsistentError: they contradict each other; carries both notes.
+            MalformedError: the proof does not fit the sizes.
+        """
+        if self.latest is None:
+            self._keep(new)
+            return
+        older, newer = self.latest, new
+        if newer.checkpoint.size < older.checkpoint.size:
+            older, newer = newer, older
+        path = proof.path if proof else ()
+        self._keep(checkpoint.check_consistent(self._pin.world, older, newer, path))
+
+    def _keep(self, newest: SignedCheckpoint) -> None:
+        self.latest = newest
+        if self._path is None:
+            return
+        temporary = self._path.with_suffix(".new")
+        with contextlib.suppress(FileExistsError):
+            self._path.parent.mkdir(parents=True)
+        temporary.write_bytes(newest.note)
+        os.replace(temporary, self._path)  # noqa: PTH105 - atomic by contract
