@@ -224,6 +224,11 @@ def _judge_rule(claims: Claims, rule: KindRule, now: int) -> list[Finding]:
         value = claims.details.get(name)
         if not isinstance(value, int) or value < least:
             found.append(Finding("policy.minimum", f"{kind} {name}", f">= {least}", str(value)))
+    for name, accepted in rule.values.items():
+        value = claims.details.get(name)
+        if not isinstance(value, str | int) or value not in accepted:
+            required = ", ".join(sorted(map(str, accepted))) or "nothing"
+            found.append(Finding("policy.value", f"{kind} {name}", required, str(value)))
     identity = claims.hardware_id
     if rule.enrolled is not None and identity not in rule.enrolled:
         found.append(

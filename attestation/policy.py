@@ -55,6 +55,9 @@ class KindRule:
     minimums: Mapping[str, int]
     """Lowest accepted value of integer claims, by their name in `Claims.details`."""
 
+    values: Mapping[str, frozenset[str | int]]
+    """Accepted values of other claims, by their name in `Claims.details`; exact, no patterns."""
+
     enrolled: frozenset[str] | None
     """Accepted hardware identities; None only where the policy says `any`."""
 

@@ -65,6 +65,7 @@ class KindDocument(_Strict):
     tcb_statuses: list[str]
     advisories: list[str]
     minimums: dict[str, int]
+    values: dict[str, list[str | int]]
     enrolled: list[str] | Literal["any"]
     denied: list[str]
     conditions: list[ConditionDocument]

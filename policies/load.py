@@ -140,6 +140,7 @@ def _rule(kind: EvidenceKind, document: KindDocument) -> KindRule:
         tcb_statuses=frozenset(document.tcb_statuses),
         advisories=frozenset(document.advisories),
         minimums=document.minimums,
+        values={name: frozenset(accepted) for name, accepted in document.values.items()},
         enrolled=enrolled,
         denied=frozenset(document.denied),
         conditions=conditions,
