@@ -173,14 +173,14 @@ def verify_issued(certificate: Certificate, issuer_point: bytes, *, code: str) -
         EvidenceUntrustedError: that key did not sign it (`<code>.signature`).
     """
     parsed = certificate.cert
-    if not _is_signed(parsed.tbs_certificate_bytes, parsed.signature, issuer_point):
+    if not is_signed(parsed.tbs_certificate_bytes, parsed.signature, issuer_point):
         claim = f"signature of {common_name(certificate)}"
         raise untrusted(f"{code}.signature", claim, "by its issuer", "invalid")
 
 
 @lru_cache(maxsize=_CACHED)
-def _is_signed(data: bytes, signature: bytes, signer_point: bytes) -> bool:
-    """Whether a key signed these bytes. Pure, so a cache is only speed."""
+def is_signed(data: bytes, signature: bytes, signer_point: bytes) -> bool:
+    """Whether a P-384 key made a DER signature over these bytes. Pure: a cache is only speed."""
     try:
         _point_key(signer_point).verify(signature, data, ec.ECDSA(SHA384()))
     except InvalidSignature:

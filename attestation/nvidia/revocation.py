@@ -18,9 +18,8 @@ from hmac import compare_digest
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
@@ -225,13 +224,10 @@ def _verify_signed(answer: Answer, question: Question, roots: Sequence[Root], no
         raise untrusted(
             "nvidia.revocation.signature", _claim(question), "ecdsa-with-SHA384", "another"
         )
-    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point)
-    try:
-        key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA384()))
-    except InvalidSignature as exc:
+    if not certificates.is_signed(response.tbs_response_bytes, response.signature, point):
         raise untrusted(
             "nvidia.revocation.signature", _claim(question), "by its responder", "invalid"
-        ) from exc
+        )
 
 
 def _responder(answer: Answer, question: Question, roots: Sequence[Root], now: int) -> bytes:

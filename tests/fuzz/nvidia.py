@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import cast
 
 from attestation.errors import AttestationError
 from attestation.evidence import Role
@@ -60,11 +61,7 @@ def _fwid(data: bytes) -> object:
             """Return the fuzzed extension value."""
             return data[1:] if (oid == fwid.DICE_TCB_INFO) == bool(data[:1] > b"\x7f") else None
 
-    return fwid.read(_as_certificate(Leaf()))
-
-
-def _as_certificate(leaf: object) -> Certificate:
-    return leaf  # type: ignore[return-value] # duck-typed: only `private` is used
+    return fwid.read(cast("Certificate", Leaf()))
 
 
 def _ocsp(data: bytes) -> object:

@@ -177,6 +177,17 @@ def _p256() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
+def test_serial_numbers_below_one_are_refused() -> None:
+    """A UEID is a positive number."""
+    certificate = _loaded(ROOT)
+    serial_one = bytes.fromhex("a003020102020101")
+    assert serial_one in certificate.der
+    bent = certificate.der.replace(serial_one, serial_one[:-1] + b"\0")
+    (zero,) = certificates.split(bent, code="t")
+    with pytest.raises(EvidenceUntrustedError, match="serial number"):
+        certificates.check_profile(zero)
+
+
 def test_measurements_of_another_specification_are_refused() -> None:
     """Block index, specification and sizes are all checked, in every block."""
     raw = sim.gpu().report()

@@ -214,12 +214,18 @@ def test_documents_that_were_not_signed_like_this_are_untrusted(case: str) -> No
         rim.authenticate(UNTRUSTED[case], ROOTS)
 
 
+def test_oversize_documents_are_refused_before_parsing() -> None:
+    """More than a mebibyte is no manifest."""
+    with pytest.raises(EvidenceMalformedError, match=r"nvidia\.xml\.size"):
+        xmldsig.parse(b" " * (xmldsig.MAX_DOCUMENT_BYTES + 1))
+
+
 def test_content_is_the_canonical_document_without_its_signature() -> None:
     """`verify` returns the bytes the digest covers, and they parse again."""
     signed = xmldsig.decode(VALID)
     content = xmldsig.verify(signed, sim.key("rim-signer").public_key())
     assert b"Signature" not in content
-    assert etree.fromstring(content).tag.endswith("SoftwareIdentity")
+    assert str(etree.fromstring(content).tag).endswith("SoftwareIdentity")
 
 
 def test_a_signature_at_the_front_signs_the_same_content() -> None:

@@ -56,7 +56,7 @@ def _at(position: int, **details: Any) -> Callable[[], tuple[Claims, ...]]:
 ZERO = "00" * 8
 NINE = [f"{number:016x}" for number in range(1, 10)]
 
-CASES = {
+CASES: dict[str, tuple[Callable[[], tuple[Claims, ...]], set[str]]] = {
     "seven GPUs": (lambda: board()[1:], {"gpus"}),
     "one of eight dropped, another sent twice": (lambda: (board()[1], *board()[1:]), {"gpus"}),
     "eight copies of one GPU": (lambda: (board()[0],) * 8 + board()[8:], {"gpus"}),
