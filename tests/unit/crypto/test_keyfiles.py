@@ -202,6 +202,22 @@ def test_files_that_are_not_one_public_key_are_refused(pem: bytes) -> None:
         keyfiles.read_public(pem)
 
 
+def test_plain_files_that_hold_no_key_are_refused() -> None:
+    """DER that is no PrivateKeyInfo, and ciphertext that is not whole blocks with an IV."""
+    for contents in (b"", b"\x30\x00", der.sequence(der.integer(0), der.octets(b""))):
+        with pytest.raises(KeyFormatError):
+            keyfiles.read_private(keyfiles._armour("PRIVATE KEY", contents), None)
+    good = pbes2.encrypt(b"\x30\x00", PASSPHRASE, "intl")
+    outer = der.Reader(good).sequence()
+    algorithm, data = outer.take(der.SEQUENCE), outer.take(der.OCTET_STRING)
+    for spoilt in (b"", data[:-1], data + b"\0"):
+        with pytest.raises(KeyFormatError):
+            pbes2.decrypt(
+                der.sequence(der.element(der.SEQUENCE, algorithm), der.octets(spoilt)), PASSPHRASE
+            )
+    assert pbes2.decrypt(good, PASSPHRASE) == b"\x30\x00"
+
+
 def test_other_algorithms_are_refused() -> None:
     """A key file of an algorithm this project does not use is no key here."""
     key = ed25519.Ed25519PrivateKey.generate()

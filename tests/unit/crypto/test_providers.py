@@ -9,7 +9,16 @@ import sys
 
 import pytest
 
-from mifeng.crypto import CryptoError, providers, sm2_libcrypto, sm2_portable
+from mifeng.crypto import (
+    CryptoError,
+    DecryptionError,
+    SignatureError,
+    providers,
+    sm2_known_answers,
+    sm2_libcrypto,
+    sm2_portable,
+    sm4_portable,
+)
 from mifeng.crypto.providers import Provider, Providers
 
 GOOD = Provider(name="a", constant_time=True, why="because.")
@@ -59,6 +68,57 @@ def test_a_code_path_that_is_not_there_is_an_error() -> None:
     assert "ImportError" in result.stderr or "ModuleNotFoundError" in result.stderr
 
 
+def test_a_core_that_was_not_built_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No compiler at installation means the portable path, unless a native path was asked for."""
+    monkeypatch.setattr(providers, "_NATIVE_MODULE", "mifeng.crypto._native.absent")
+    monkeypatch.delenv("MIFENG_NATIVE", raising=False)
+    modules, chosen = providers._choose()
+    assert "native" not in {chosen.sm3.name, chosen.sm4.name, chosen.sm2.name}
+    assert modules["sm4"] is sm4_portable
+    monkeypatch.setenv("MIFENG_NATIVE", "avx2-aesni")
+    with pytest.raises(ImportError):
+        providers._choose()
+
+
+@pytest.mark.parametrize("broken", ["verify", "decrypt", "encrypt", "uid", "c3"])
+def test_a_provider_with_wrong_answers_fails_the_known_answers(broken: str) -> None:
+    """Each way of being wrong is noticed by the check that guards the choice of a provider."""
+
+    class Public(sm2_portable.Sm2PublicKey):
+        """A public key that is wrong in the way asked for."""
+
+        def verify(self, signature, data, *, uid=b"1234567812345678") -> None:  # noqa: ANN001
+            """Verify, wrongly if so asked."""
+            if broken == "verify":
+                raise SignatureError
+            if broken != "uid":
+                super().verify(signature, data, uid=uid)
+
+        def encrypt(self, plaintext) -> bytes:  # noqa: ANN001
+            """Encrypt, something else if so asked."""
+            return super().encrypt(b"?" if broken == "encrypt" else plaintext)
+
+    class Private(sm2_portable.Sm2PrivateKey):
+        """A private key that is wrong in the way asked for."""
+
+        __slots__ = ()
+
+        def decrypt(self, ciphertext) -> bytes:  # noqa: ANN001
+            """Decrypt, wrongly if so asked."""
+            if broken == "decrypt":
+                raise DecryptionError
+            try:
+                return super().decrypt(ciphertext)
+            except DecryptionError:
+                if broken == "c3":
+                    return b""
+                raise
+
+    with pytest.raises(CryptoError) as caught:
+        sm2_known_answers.check(Private, Public)
+    assert caught.value.code == "crypto.self_test"
+
+
 def test_without_libcrypto_sm2_is_pure_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last resort works everywhere and says that it is variable-time."""
     monkeypatch.setenv("MIFENG_NATIVE", "off")
@@ -91,6 +151,7 @@ def test_libcrypto_is_not_used_when_its_answers_are_wrong(monkeypatch: pytest.Mo
     """A library that fails the standard's examples is no provider."""
 
     def fails(*_: object) -> None:
+        """Refuse every provider."""
         raise CryptoError("SM2 self-test failed", code="crypto.self_test")
 
     monkeypatch.setattr("mifeng.crypto.sm2_known_answers.check", fails)

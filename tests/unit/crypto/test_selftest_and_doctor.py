@@ -57,6 +57,7 @@ def test_a_cipher_that_accepts_a_spoilt_tag_is_noticed(monkeypatch: pytest.Monke
         """SM4-GCM that opens whatever it is given."""
 
         def open(self, nonce, data, aad):  # noqa: ANN001, ANN202
+            """Open, or pretend to."""
             try:
                 return super().open(nonce, data, aad)
             except CryptoError:
@@ -112,6 +113,7 @@ def test_doctor_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> N
     """A missing oracle is no failure, and is not passed over in silence."""
 
     def missing(name: str) -> None:
+        """Have no module."""
         raise ImportError(name)
 
     monkeypatch.setattr(doctor.importlib, "import_module", missing)

@@ -183,6 +183,7 @@ def test_openssl_sm3_and_hmac(sm3_provider: ModuleType, vectors_dir: Path) -> No
     """OpenSSL's SM3 and HMAC-SM3 files."""
 
     def value(text: str) -> bytes:
+        """Return the bytes of a quoted string or of hexadecimal digits."""
         return text[1:-1].encode() if text.startswith('"') else bytes.fromhex(text)
 
     ran = 0
