@@ -51,6 +51,13 @@ _WRITES_FILES: Final = re.compile(
 """Provider options that put model or data on a disk outside the enclave."""
 
 
+_META: Final = "ov_meta_device"
+"""Metadata key by which OpenVINO marks AUTO and the like."""
+
+_NO_PROPERTIES: Final = frozenset({"library_path", "version"})
+"""Provider metadata that is a path of this machine, or has its own field."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A device and, where the runtime enumerates it, the runtime's own handle."""
@@ -70,12 +77,14 @@ class Chosen:
 def discover() -> tuple[Offer, ...]:
     """Return every device the runtime offers here.
 
-    Virtual devices (compilation targets that are not in this machine) are left out. A classic
-    provider appears once, as index 0; `select` accepts other indices for it.
+    Virtual devices (compilation targets that are not in this machine) and meta devices (which
+    choose a device by themselves) are left out. A classic provider appears once, as index 0;
+    `select` accepts other indices for it.
     """
     offers: list[Offer] = []
     for handle in onnxruntime.get_ep_devices():
-        if handle.device.metadata.get("is_virtual") == "1":
+        virtual = dict(handle.device.metadata).get("is_virtual") == "1"
+        if virtual or _META in dict(handle.ep_metadata):
             continue
         index = sum(offer.device.ep == handle.ep_name for offer in offers)
         offers.append(Offer(device=_enumerated(handle, index), handle=handle))
@@ -176,8 +185,9 @@ def _enumerated(handle: Any, index: int) -> Device:  # noqa: ANN401  # untyped l
         kind = "gpu"
     elif hardware.type == onnxruntime.OrtHardwareDeviceType.NPU:
         kind = "npu"
-    properties = {str(k): str(v) for k, v in dict(hardware.metadata).items()}
     metadata = dict(handle.ep_metadata)
+    properties = {k: v for k, v in metadata.items() if k not in _NO_PROPERTIES}
+    properties |= dict(hardware.metadata)
     return Device(
         backend="onnxruntime",
         ep=str(handle.ep_name),

@@ -327,6 +327,54 @@ def test_run_in_flight_survives_close(backend: OrtBackend, affine: bytes, cpu: L
     assert isinstance(session, OrtSession)
 
 
+@pytest.fixture
+def partly_supported(make: Make) -> bytes:
+    """Return MatMul, Relu, and an operator that OpenVINO does not have."""
+    return make(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["p"]),
+            helper.make_node("Relu", ["p"], ["r"]),
+            helper.make_node("Binarizer", ["r"], ["y"], domain="ai.onnx.ml", threshold=1.0),
+        ],
+        [tensor("x", ["n", 3])],
+        [tensor("y", ["n", 2])],
+        [numpy_helper.from_array(np.ones((3, 2), np.float32), "w")],
+    )
+
+
+@pytest.fixture
+def openvino_device(backend: OrtBackend, openvino: PluginLibrary) -> DeviceRequest:
+    """Return the plug-in's device, or skip."""
+    if not any(device.ep == openvino.ep for device in backend.devices()):
+        pytest.skip("OpenVINO offers no device on this machine")
+    return DeviceRequest(ep=openvino.ep)
+
+
+def test_plugin_does_not_fall_back(
+    backend: OrtBackend, openvino_device: DeviceRequest, partly_supported: bytes
+) -> None:
+    """A graph with one operator that the plug-in lacks does not load on the plug-in alone."""
+    options = LoadOptions(devices=(openvino_device,))
+    assert refusal(lambda: backend.load(partly_supported, options=options)) == "backend.placement"
+
+
+def test_plugin_and_cpu_share_a_graph_if_both_are_listed(
+    backend: OrtBackend, openvino_device: DeviceRequest, partly_supported: bytes
+) -> None:
+    """With the CPU listed too, the result counts what each of them ran."""
+    options = LoadOptions(devices=(openvino_device, DeviceRequest(ep=CPU)))
+    result = backend.load(partly_supported, options=options).run({"x": ONES})
+    assert result.outputs["y"].tolist() == [[1, 1]]
+    assert dict(result.node_counts) == {CPU: 1, OPENVINO: 2}
+    assert result.ep == OPENVINO
+
+
+def test_meta_devices_are_not_offered(backend: OrtBackend, openvino_device: DeviceRequest) -> None:
+    """A device that chooses another device by itself cannot be named."""
+    assert openvino_device.ep in {device.ep for device in backend.devices()}
+    assert not any("AUTO" in device.ep for device in backend.devices())
+
+
 def test_openvino_not_on_this_machine_is_said(
     backend: OrtBackend, openvino: PluginLibrary, affine: bytes
 ) -> None:
