@@ -59,7 +59,8 @@ static void print_limbs(const uint64_t v[4])
 static void print_point(const sm2_point *point)
 {
     uint8_t xy[64];
-    if (sm2_point_to_bytes(xy, point))
+    sm2_points_to_bytes(&xy, point, 1);
+    if (sm2_fe_zero_mask(&point->z))
         puts("infinity");
     else
         print(xy, 64);
@@ -134,20 +135,55 @@ static int order(const char *name)
     return 1;
 }
 
+/* Multiplication on the path under test. In lanes, the neighbours are what came before. */
+static void multiply(sm2_point *r, const sm2_affine *p, const sm2_scalar *k)
+{
+    static sm2_scalar scalars[SM2_LANES];
+    static sm2_affine points[SM2_LANES];
+    static int at;
+    sm2_point results[SM2_LANES];
+    if (!sm2_lanes_active()) {
+        if (p)
+            sm2_curve->point_mul(r, p, k->v);
+        else
+            sm2_curve->base_mul(r, k->v);
+        return;
+    }
+    at = (at + 1) % SM2_LANES;
+    scalars[at] = *k;
+    if (p) {
+        points[at] = *p;
+        sm2_lanes_point_mul(results, points, scalars);
+    } else {
+        sm2_lanes_comb_mul(results, *sm2_lanes_base(), scalars);
+    }
+    *r = results[at];
+}
+
 static int group(const char *name)
 {
-    sm2_point point;
+    sm2_point point, other;
+    sm2_affine p;
+    sm2_scalar k = scalar(0);
     if (!strcmp(name, "base")) {
-        sm2_curve->base_mul(&point, scalar(0).v);
+        multiply(&point, NULL, &k);
     } else if (!strcmp(name, "mul")) {
-        const sm2_affine p = affine(0);
-        sm2_curve->point_mul(&point, &p, scalar(1).v);
+        p = affine(0);
+        k = scalar(1);
+        multiply(&point, &p, &k);
+    } else if (!strcmp(name, "double_mul") && sm2_lanes_active()) {
+        p = affine(1);
+        multiply(&point, NULL, &k);
+        k = scalar(2);
+        multiply(&other, &p, &k);
+        sm2_curve->add(&point, &point, &other);
     } else if (!strcmp(name, "double_mul")) {
-        const sm2_affine p = affine(1);
-        sm2_curve->public_double_mul(&point, scalar(0).v, &p, scalar(2).v);
+        p = affine(1);
+        sm2_curve->public_double_mul(&point, k.v, &p, scalar(2).v);
     } else if (!strcmp(name, "add")) {
-        const sm2_point p = projective(0), q = projective(1);
-        sm2_curve->add(&point, &p, &q);
+        point = projective(0);
+        other = projective(1);
+        sm2_curve->add(&point, &point, &other);
     } else {
         return 0;
     }

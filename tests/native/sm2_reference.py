@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final, TypeAlias
 
 P: Final = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
@@ -32,6 +33,7 @@ def add(p: Point, q: Point) -> Point:
     return x, (slope * (p[0] - x) - p[1]) % P
 
 
+@functools.cache
 def multiply(k: int, p: Point) -> Point:
     """Return k·p for k ≥ 0."""
     result: Point = None

@@ -36,8 +36,8 @@ typedef struct {
 /* ---- sm2_key.c. Each returns 0, or -1 and leaves nothing secret behind. ---- */
 
 int sm2_random(void *data, size_t size);
-/* A scalar in [1, n - 1] by rejection. */
-int sm2_random_scalar(sm2_scalar *k);
+/* Scalars in [1, n - 1], by rejection. */
+int sm2_random_scalars(sm2_scalar *k, size_t count);
 int sm2_private_generate(sm2_private *key);
 /* -1 unless the scalar is in [1, n - 2]. */
 int sm2_private_from_bytes(sm2_private *key, const uint8_t scalar[32]);
@@ -45,10 +45,11 @@ int sm2_private_from_bytes(sm2_private *key, const uint8_t scalar[32]);
  * such encoding, so nothing more is to be checked.) */
 int sm2_public_from_bytes(sm2_public *key, const uint8_t bytes[SM2_PUBLIC_SIZE]);
 int sm2_point_from_bytes(sm2_affine *point, const uint8_t xy[64]);
-/* x || y, or -1 at infinity. */
-int sm2_point_to_bytes(uint8_t xy[64], const sm2_point *point);
-/* x of d*Q, for TLS's curveSM2 and for comparing speeds. */
-int sm2_ecdh(uint8_t x[32], const sm2_private *key, const sm2_public *peer);
+/* x || y of 1 to SM2_MAX_POINTS points with one inversion. Meaningless for one at infinity. */
+#define SM2_MAX_POINTS 16
+void sm2_points_to_bytes(uint8_t (*xy)[64], const sm2_point *points, size_t count);
+/* x of d*Q, for TLS's curveSM2 and for comparing speeds. Never at infinity, as 0 < d < n. */
+void sm2_ecdh(uint8_t x[32], const sm2_private *key, const sm2_public *peer);
 
 /* ---- sm2_hash.c ---- */
 
@@ -70,6 +71,9 @@ typedef struct {
  * do not repeat for a repeated digest while the random bytes are any good. */
 void sm2_nonces_start(sm2_nonces *state, const sm2_scalar *d, const uint8_t e[32],
                       const uint8_t fresh[32]);
+/* What both steps above absorb: d || e mod n || fresh */
+void sm2_nonces_seed(uint8_t seed[96], const sm2_scalar *d, const uint8_t e[32],
+                     const uint8_t fresh[32]);
 /* The next candidate, any value below 2^256. */
 void sm2_nonces_next(sm2_nonces *state, sm2_scalar *k, int first);
 
@@ -80,8 +84,14 @@ int sm2_sign_with_nonce(uint8_t signature[64], const sm2_private *key, const uin
                         const sm2_scalar *k);
 void sm2_sign(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
               const uint8_t fresh[32]);
+/* The step after the multiplication, x1 being the x of k*G. */
+int sm2_sign_finish(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
+                    const sm2_scalar *k, const uint8_t x1[32]);
 /* 0 if the signature is right. All arguments are public. */
 int sm2_verify(const sm2_public *key, const uint8_t e[32], const uint8_t signature[64]);
+/* The steps before and after point = s*G + t*P; each -1 if the signature is wrong. */
+int sm2_verify_start(sm2_scalar *s, sm2_scalar *t, const uint8_t signature[64]);
+int sm2_verify_finish(const sm2_point *point, const uint8_t e[32], const uint8_t signature[64]);
 
 /* ---- sm2_encrypt.c; size is of the message, at least 1; input and output do not overlap ---- */
 
@@ -92,5 +102,9 @@ int sm2_encrypt_with_nonce(uint8_t *out, const sm2_public *key, const uint8_t *m
 int sm2_encrypt(uint8_t *out, const sm2_public *key, const uint8_t *message, size_t size);
 /* Reads SM2_OVERHEAD + size bytes, writes size. One failure, -1, with the output erased. */
 int sm2_decrypt(uint8_t *out, const sm2_private *key, const uint8_t *ciphertext, size_t size);
+/* The steps after the multiplications: C1 = k*G; xy = k*P or d*C1. */
+int sm2_encrypt_finish(uint8_t *out, const sm2_scalar *k, const uint8_t c1[64],
+                       const uint8_t xy[64], const uint8_t *message, size_t size);
+int sm2_decrypt_finish(uint8_t *out, const uint8_t xy[64], const uint8_t *ciphertext, size_t size);
 
 #endif

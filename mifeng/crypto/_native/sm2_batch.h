@@ -3,6 +3,7 @@
 #define MIFENG_SM2_BATCH_H
 
 #include "sm2.h"
+#include "sm2_lanes_curve.h"
 
 typedef struct {
     const sm2_public *key;
@@ -25,9 +26,12 @@ typedef struct {
     int valid;                 /* written */
 } sm2_decryption;
 
-/* "auto", "portable" (one by one), "adx" (one by one) or "ifma": 0, or -1 if not to be had. */
+/* "auto", "ifma" (eight side by side), "single" (the best one by one), "adx" or "portable": 0, or -1
+ * if this processor has no such path. */
 int sm2_batch_choose(const char *name);
 int sm2_lanes_active(void);
+/* G's comb for sm2_lanes_comb_mul, where lanes are active. */
+const sm2_lanes_comb *sm2_lanes_base(void);
 
 /* 0, or -1 if the system gives no randomness. */
 int sm2_sign_batch(uint8_t (*signatures)[64], const sm2_private *key, const uint8_t (*es)[32],

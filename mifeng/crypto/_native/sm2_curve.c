@@ -23,7 +23,7 @@ static int has_adx(void)
 
 static const struct sm2_curve *find(const char *name)
 {
-    const int automatic = strcmp(name, "auto") == 0;
+    const int automatic = strcmp(name, "auto") == 0 || strcmp(name, "single") == 0;
 #if defined(__x86_64__)
     if (has_adx() && (automatic || strcmp(name, "adx") == 0))
         return &sm2_curve_adx;

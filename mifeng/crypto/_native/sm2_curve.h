@@ -52,8 +52,9 @@ extern const struct sm2_curve sm2_curve_adx;
 /* The implementation in use. Points at the portable one until sm2_curve_choose was called. */
 extern const struct sm2_curve *sm2_curve;
 
-/* Chooses an implementation and computes G's comb, once per process: "auto", "portable" or "adx".
- * 0, or -1 if this processor has no such path. Not to be called while others compute. */
+/* Chooses an implementation and computes G's comb, once per process: "portable", "adx", or the best
+ * there is for "auto" and "single". 0, or -1 if this processor has no such path. Not to be called
+ * while others compute. */
 int sm2_curve_choose(const char *name);
 
 /* Coordinates to and from 32 big-endian bytes. Reading gives all ones, or zero if not below p. */

@@ -91,17 +91,23 @@ static void mix(sm2_nonces *state, uint8_t separator, const uint8_t *seed, size_
     wipe(key, sizeof key);
 }
 
-void sm2_nonces_start(sm2_nonces *state, const sm2_scalar *d, const uint8_t e[32],
-                      const uint8_t fresh[32])
+void sm2_nonces_seed(uint8_t seed[96], const sm2_scalar *d, const uint8_t e[32],
+                     const uint8_t fresh[32])
 {
-    static const uint8_t zeros[32];
-    uint8_t seed[96];
     sm2_scalar reduced;
     sm2_load256(reduced.v, e);
     sm2_scalar_reduce(&reduced, &reduced);
     sm2_scalar_to_bytes(seed, d);
     sm2_scalar_to_bytes(seed + 32, &reduced);
     memcpy(seed + 64, fresh, 32);
+}
+
+void sm2_nonces_start(sm2_nonces *state, const sm2_scalar *d, const uint8_t e[32],
+                      const uint8_t fresh[32])
+{
+    static const uint8_t zeros[32];
+    uint8_t seed[96];
+    sm2_nonces_seed(seed, d, e, fresh);
     hmac_sm3_init(&state->keyed, zeros, sizeof zeros);
     memset(state->v, 1, 32);
     mix(state, 0, seed, sizeof seed);

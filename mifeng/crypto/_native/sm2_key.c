@@ -35,16 +35,18 @@ static int accept(uint64_t mask)
     return mask != 0;
 }
 
-int sm2_random_scalar(sm2_scalar *k)
+int sm2_random_scalars(sm2_scalar *k, size_t count)
 {
     uint8_t bytes[32];
-    uint64_t good;
-    do {
-        if (sm2_random(bytes, sizeof bytes))
+    if (sm2_random(k, count * sizeof *k))
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(bytes, &k[i], sizeof bytes);
+        uint64_t good = sm2_scalar_from_bytes(&k[i], bytes);
+        good &= ~sm2_scalar_zero_mask(&k[i]);
+        if (!accept(good) && sm2_random_scalars(&k[i], 1))
             return -1;
-        good = sm2_scalar_from_bytes(k, bytes);
-        good &= ~sm2_scalar_zero_mask(k);
-    } while (!accept(good));
+    }
     wipe(bytes, sizeof bytes);
     return 0;
 }
@@ -91,7 +93,7 @@ int sm2_private_from_bytes(sm2_private *key, const uint8_t scalar[32])
 int sm2_private_generate(sm2_private *key)
 {
     do {
-        if (sm2_random_scalar(&key->d)) {
+        if (sm2_random_scalars(&key->d, 1)) {
             wipe(key, sizeof *key);
             return -1;
         }
@@ -115,24 +117,39 @@ int sm2_public_from_bytes(sm2_public *key, const uint8_t bytes[SM2_PUBLIC_SIZE])
     return 0;
 }
 
-int sm2_point_to_bytes(uint8_t xy[64], const sm2_point *point)
+/* One inversion for all, the inverse of the product of the Z taken apart from the end (Montgomery's
+ * trick). A Z of 0 is taken as 1, so that it spoils no other. */
+void sm2_points_to_bytes(uint8_t (*xy)[64], const sm2_point *points, size_t count)
 {
-    sm2_affine affine;
-    const uint64_t finite = sm2_curve->to_affine(&affine, point);
-    sm2_fe_to_bytes(xy, &affine.x);
-    sm2_fe_to_bytes(xy + 32, &affine.y);
-    wipe(&affine, sizeof affine);
-    return accept(finite) ? 0 : -1;
+    sm2_fe z[SM2_MAX_POINTS], before[SM2_MAX_POINTS], inverse = sm2_fe_one, t;
+    for (size_t i = 0; i < count; i++) {
+        z[i] = points[i].z;
+        sm2_fe_move(&z[i], &sm2_fe_one, sm2_fe_zero_mask(&z[i]));
+        before[i] = inverse;
+        sm2_curve->fe_mul(&inverse, &inverse, &z[i]);
+    }
+    sm2_curve->fe_inv(&inverse, &inverse);
+    for (size_t i = count; i--;) {
+        sm2_curve->fe_mul(&t, &inverse, &before[i]);
+        sm2_curve->fe_mul(&inverse, &inverse, &z[i]);
+        sm2_curve->fe_mul(&z[i], &points[i].x, &t);
+        sm2_fe_to_bytes(xy[i], &z[i]);
+        sm2_curve->fe_mul(&z[i], &points[i].y, &t);
+        sm2_fe_to_bytes(xy[i] + 32, &z[i]);
+    }
+    wipe(z, sizeof z);
+    wipe(before, sizeof before);
+    wipe(&inverse, sizeof inverse);
+    wipe(&t, sizeof t);
 }
 
-int sm2_ecdh(uint8_t x[32], const sm2_private *key, const sm2_public *peer)
+void sm2_ecdh(uint8_t x[32], const sm2_private *key, const sm2_public *peer)
 {
     sm2_point shared;
     uint8_t xy[64];
     sm2_curve->point_mul(&shared, &peer->point, key->d.v);
-    const int failed = sm2_point_to_bytes(xy, &shared);
+    sm2_points_to_bytes(&xy, &shared, 1);
     memcpy(x, xy, 32);
     wipe(&shared, sizeof shared);
     wipe(xy, sizeof xy);
-    return failed;
 }

@@ -408,7 +408,7 @@ static PyObject *private_ecdh(private_object *self, PyObject *peer)
         return NULL;
     uint8_t *out = (uint8_t *)PyBytes_AsString(result);
     Py_BEGIN_ALLOW_THREADS
-    (void)sm2_ecdh(out, &self->key, &((public_object *)peer)->key); /* not infinity: 0 < d < n */
+    sm2_ecdh(out, &self->key, &((public_object *)peer)->key);
     Py_END_ALLOW_THREADS
     return result;
 }
@@ -738,12 +738,20 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, const char *n
     return (PyTypeObject *)type; /* and a reference of ours, for the life of the process */
 }
 
-/* MIFENG_NATIVE=portable holds for SM2 too; MIFENG_NATIVE_SM2 names its path alone. */
+/* MIFENG_NATIVE_SM2 names the path; else MIFENG_NATIVE, which names one of SM4, holds in spirit. */
+static const char *wanted_path(void)
+{
+    const char *wanted = getenv("MIFENG_NATIVE_SM2"), *common = getenv("MIFENG_NATIVE");
+    if (wanted && *wanted)
+        return wanted;
+    if (!common || !*common || strncmp(common, "avx512", 6) == 0)
+        return "auto";
+    return strcmp(common, "portable") == 0 ? "portable" : "single";
+}
+
 int mifeng_add_sm2(PyObject *module)
 {
-    const char *common = getenv("MIFENG_NATIVE"), *wanted = getenv("MIFENG_NATIVE_SM2");
-    if (!wanted || !*wanted)
-        wanted = common && strcmp(common, "portable") == 0 ? "portable" : "auto";
+    const char *wanted = wanted_path();
     if (sm2_batch_choose(wanted)) {
         PyErr_Format(PyExc_ImportError, "MIFENG_NATIVE_SM2: no path %s on this processor", wanted);
         return -1;

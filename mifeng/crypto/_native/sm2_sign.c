@@ -1,20 +1,13 @@
 /* SM2 signatures, GB/T 32918.2-2016. Step numbers are the standard's (A: 6.1, B: 7.1). */
 #include "sm2.h"
 
-int sm2_sign_with_nonce(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
-                        const sm2_scalar *k)
+int sm2_sign_finish(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
+                    const sm2_scalar *k, const uint8_t x1[32])
 {
-    sm2_point point;
-    sm2_affine affine;
     sm2_scalar r, s, t, x;
-    uint8_t bytes[32];
-    /* A4: (x1, y1) = k*G */
-    sm2_curve->base_mul(&point, k->v);
-    sm2_curve->to_affine(&affine, &point);
-    sm2_fe_to_bytes(bytes, &affine.x);
-    sm2_load256(x.v, bytes);
-    sm2_scalar_reduce(&x, &x);
     /* A5: r = e + x1 */
+    sm2_load256(x.v, x1);
+    sm2_scalar_reduce(&x, &x);
     sm2_load256(r.v, e);
     sm2_scalar_reduce(&r, &r);
     sm2_scalar_add(&r, &r, &x);
@@ -25,17 +18,28 @@ int sm2_sign_with_nonce(uint8_t signature[64], const sm2_private *key, const uin
     uint64_t bad = sm2_scalar_zero_mask(k) | ~(0 - sm2_sub256(x.v, k->v, sm2_order.v));
     bad |= sm2_scalar_zero_mask(&r) | sm2_scalar_zero_mask(&t) | sm2_scalar_zero_mask(&s);
     SM2_NOW_PUBLIC(&bad, sizeof bad);
-    wipe(&point, sizeof point);
-    wipe(&affine, sizeof affine);
     wipe(&t, sizeof t);
     wipe(&x, sizeof x);
-    wipe(bytes, sizeof bytes);
     if (bad)
         return -1;
     sm2_scalar_to_bytes(signature, &r);
     sm2_scalar_to_bytes(signature + 32, &s);
     SM2_NOW_PUBLIC(signature, 64);
     return 0;
+}
+
+int sm2_sign_with_nonce(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
+                        const sm2_scalar *k)
+{
+    sm2_point point;
+    uint8_t xy[64];
+    /* A4: (x1, y1) = k*G */
+    sm2_curve->base_mul(&point, k->v);
+    sm2_points_to_bytes(&xy, &point, 1);
+    const int failed = sm2_sign_finish(signature, key, e, k, xy);
+    wipe(&point, sizeof point);
+    wipe(xy, sizeof xy);
+    return failed;
 }
 
 void sm2_sign(uint8_t signature[64], const sm2_private *key, const uint8_t e[32],
@@ -66,28 +70,41 @@ static uint64_t has_x(const sm2_point *point, const uint64_t x[4])
     return sm2_fe_equal_mask(&t, &point->x);
 }
 
-int sm2_verify(const sm2_public *key, const uint8_t e[32], const uint8_t signature[64])
+int sm2_verify_start(sm2_scalar *s, sm2_scalar *t, const uint8_t signature[64])
 {
-    sm2_scalar r, s, t, x;
-    sm2_point point;
+    sm2_scalar r;
     /* B1, B2: r and s in [1, n - 1] */
-    if (!sm2_scalar_from_bytes(&r, signature) || !sm2_scalar_from_bytes(&s, signature + 32))
+    if (!sm2_scalar_from_bytes(&r, signature) || !sm2_scalar_from_bytes(s, signature + 32))
         return -1;
-    if (sm2_scalar_zero_mask(&r) || sm2_scalar_zero_mask(&s))
+    if (sm2_scalar_zero_mask(&r) || sm2_scalar_zero_mask(s))
         return -1;
     /* B5: t = r + s, not 0 */
-    sm2_scalar_add(&t, &r, &s);
-    if (sm2_scalar_zero_mask(&t))
-        return -1;
-    /* B6: (x1, y1) = s*G + t*P */
-    sm2_curve->public_double_mul(&point, s.v, &key->point, t.v);
-    if (sm2_fe_zero_mask(&point.z))
+    sm2_scalar_add(t, &r, s);
+    return sm2_scalar_zero_mask(t) ? -1 : 0;
+}
+
+int sm2_verify_finish(const sm2_point *point, const uint8_t e[32], const uint8_t signature[64])
+{
+    sm2_scalar r, x;
+    if (sm2_fe_zero_mask(&point->z))
         return -1;
     /* B7: e + x1 = r mod n, so x1 is r - e or that plus n */
+    sm2_load256(r.v, signature);
     sm2_load256(x.v, e);
     sm2_scalar_reduce(&x, &x);
     sm2_scalar_sub(&x, &r, &x);
-    if (has_x(&point, x.v))
+    if (has_x(point, x.v))
         return 0;
-    return !sm2_add256(x.v, x.v, sm2_order.v) && has_x(&point, x.v) ? 0 : -1;
+    return !sm2_add256(x.v, x.v, sm2_order.v) && has_x(point, x.v) ? 0 : -1;
+}
+
+int sm2_verify(const sm2_public *key, const uint8_t e[32], const uint8_t signature[64])
+{
+    sm2_scalar s, t;
+    sm2_point point;
+    if (sm2_verify_start(&s, &t, signature))
+        return -1;
+    /* B6: (x1, y1) = s*G + t*P */
+    sm2_curve->public_double_mul(&point, s.v, &key->point, t.v);
+    return sm2_verify_finish(&point, e, signature);
 }

@@ -26,7 +26,7 @@ from tests.native.sm2_reference import (
 )
 
 RANDOM = random.Random(20261121)
-PATHS = ["portable", "adx"]
+PATHS = ["portable", "adx", "ifma"]
 
 LIMBS = [0, 1, 2, 0xFFFFFFFF, 1 << 32, 1 << 63, (1 << 64) - 2, (1 << 64) - 1]
 EDGES = [0, 1, 2, 3, (1 << 32) - 1, 1 << 32, 1 << 64, 1 << 96, 1 << 128, 1 << 224, R - 1]
