@@ -9,7 +9,7 @@ Source: DESIGN §8; docs/spec/log.md.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
@@ -32,8 +32,9 @@ from .keys import LogKeys
 from .reading import LogReader
 from .sqlite import SqliteStore
 from .store import LogStore, OpenIntent, Row
+from .submissions import Submissions
 from .views import Published, TreeView
-from .writer import Appended, Build, Draft, Outcome, Writer
+from .writer import Appended, Build, Draft, Writer
 
 MAX_BLOB: Final = 4 << 20
 RESTARTED: Final = "gateway.restart"
@@ -79,7 +80,7 @@ class AuditLog(LogReader):
         if (keys.twin is None) is config.twin:
             raise UsageError("log: a twin needs an Ed25519 key, and only a twin does")
         self._config, self._keys, self._clock = config, keys, clock
-        self._loop = asyncio.get_running_loop()
+        self._waiting = Submissions(asyncio.get_running_loop())
         hashes, twin_hashes = Hashes(store, SM3), Hashes(store, SHA256)
         self._writer = Writer(
             store,
@@ -87,9 +88,10 @@ class AuditLog(LogReader):
             hashes=hashes,
             twin_hashes=twin_hashes,
             refuse=self._refuse_unacknowledged,
-            deliver=self._deliver,
+            deliver=self._waiting.deliver,
             points=points,
         )
+        self._waiting.to(self._writer)
         state = self._writer.state
         if (state.twin is None) is config.twin:
             raise LogRefusedError("log: configured twin differs from the stored one")
@@ -179,7 +181,7 @@ class AuditLog(LogReader):
         def build(index: int) -> tuple[bytes, Row]:
             return entry.encode(), row_of(entry, index, self._config.instance)
 
-        return self._record(await self._submit(Draft(build)))
+        return self._record(await self._waiting.entry(Draft(build)))
 
     async def intent(
         self, *, h: bytes, keyset: bytes, tenant: str, deadline: int, attempt: int = 1
@@ -214,7 +216,7 @@ class AuditLog(LogReader):
             made.append(entry)
             return entry.statement, row_of(entry, index, self._config.instance)
 
-        appended = await self._submit(Draft(build), abandoned=self._refuse_abandoned)
+        appended = await self._waiting.entry(Draft(build), abandoned=self._refuse_abandoned)
         return Dispatch(index=appended.index, statement=appended.entry, intent=made[-1].intent)
 
     async def completion(self, *, h: bytes, intent: int, receipt: bytes) -> Recorded:
@@ -268,12 +270,12 @@ class AuditLog(LogReader):
         if len(data) > MAX_BLOB:
             raise UsageError(f"blob of {len(data)} bytes, limit {MAX_BLOB}")
         digest = sm3(data)
-        await self._queue(Draft(None, {digest: data}))
+        await self._waiting.outcome(Draft(None, {digest: data}))
         return digest
 
     async def probe(self) -> None:
         """Return if the log can write; raise `LogUnavailableError` if not. For readiness."""
-        await self._queue(Draft(None))
+        await self._waiting.outcome(Draft(None))
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -300,35 +302,6 @@ class AuditLog(LogReader):
         return self.tree.publish(state.tree)
 
     # -- inside ------------------------------------------------------------------------------
-
-    async def _submit(
-        self, draft: Draft, *, abandoned: Callable[[Appended], None] | None = None
-    ) -> Appended:
-        outcome = await self._queue(draft, abandoned=abandoned)
-        if outcome is None:
-            raise AuditLogError("log: no entry was written")
-        return outcome
-
-    async def _queue(
-        self, draft: Draft, *, abandoned: Callable[[Appended], None] | None = None
-    ) -> Appended | None:
-        future: asyncio.Future[Appended | None] = self._loop.create_future()
-
-        def done(outcome: Appended | Exception | None) -> None:
-            if future.done():
-                if isinstance(outcome, Appended) and abandoned:
-                    abandoned(outcome)
-            elif isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        draft.done = done
-        self._writer.submit(draft)
-        return await future
-
-    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
-        self._loop.call_soon_threadsafe(_resolve, outcomes)
 
     def _record(self, appended: Appended) -> Recorded:
         issued = self._clock()
@@ -395,8 +368,3 @@ class AuditLog(LogReader):
                     )
                 )
             await asyncio.sleep(interval)
-
-
-def _resolve(outcomes: Sequence[Outcome]) -> None:
-    for draft, outcome in outcomes:
-        draft.done(outcome)

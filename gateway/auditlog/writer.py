@@ -125,8 +125,10 @@ class Writer:
             self._wake.notify()
 
     def stop(self) -> None:
-        """Write what waits, then end the thread and release store and guard."""
+        """Write what waits, then end the thread and release store and guard. Once."""
         with self._wake:
+            if self._stopping:
+                return
             self._stopping = True
             self._wake.notify()
         if self._thread is not None:
@@ -138,12 +140,12 @@ class Writer:
         while group := self._take():
             try:
                 self._deliver(self._write(group))
+                self._points.reach(failpoints.ACKNOWLEDGED)
             except Exception as exc:  # noqa: BLE001 -- edge of the thread: nobody may wait forever
                 self._suspect = True
                 failure = LogUnavailableError(f"log: {type(exc).__name__}")
                 failure.__cause__ = exc
                 self._deliver([(draft, failure) for draft in group])
-            self._points.reach(failpoints.ACKNOWLEDGED)
 
     def _take(self) -> list[Draft]:
         with self._wake:
