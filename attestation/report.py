@@ -92,6 +92,8 @@ def ear(
         f"{index}:{each.kind.value}": _submod(each, codes, policy)
         for index, each in enumerate(claims)
     }
+    if not claims:
+        submods = {"0:evidence": {"ear.status": "contraindicated", "mifeng.findings": codes}}
     return {
         "eat_profile": EAR_PROFILE,
         "iat": now,

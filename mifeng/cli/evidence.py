@@ -86,15 +86,15 @@ _KINDS: Final = click.Choice([kind.value for kind in EvidenceKind])
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def read_file(path: Path | str) -> bytes:
-    """Return a file's bytes, at most one more than any verifier takes.
+def read_file(path: Path | str, *, limit: int = MAX_EVIDENCE_BYTES) -> bytes:
+    """Return a file's bytes, at most one more than `limit`, which its parser then refuses.
 
     Raises:
         click.UsageError: it cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
-            return file.read(MAX_EVIDENCE_BYTES + 1)
+            return file.read(limit + 1)
     except OSError as exc:
         raise click.UsageError(f"{path}: {exc.strerror}") from exc
 
@@ -157,7 +157,7 @@ def verify(
     )
     if as_ear:
         name = "built-in" if rules is None else rules.name
-        print_json(ear(verdict.claims, verdict.findings, now=at, policy=name, build=_build()))
+        print_json(ear(verdict.claims, verdict.findings, now=at, policy=name, build=build()))
     elif as_json:
         print_json(verdict.to_json())
     else:
@@ -183,7 +183,8 @@ def show(file: Path, kind: str | None) -> None:
     sys.exit(0 if reading.parts else EXIT_STATUS[Decision.MALFORMED])
 
 
-def _build() -> str:
+def build() -> str:
+    """Return the version of this installation."""
     try:
         return version("mifeng")
     except PackageNotFoundError:
