@@ -1,147 +1,222 @@
-"""`mifeng attest verify`: appraise a node's whole bundle, offline, as of an instant.
+"""`mifeng attest list|show|verify`: the nodes a gateway offers, and whether we would trust them."""
 
-A bundle is what a node presents: keyset, CPU evidence, accelerators, collateral. The verdict is
-`attestation.appraise`'s; what is judged here is neither the keyset's content nor its place in
-the log, which is the client's business (`mifeng.protocol.session`).
-"""
-
-import sys
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
-from attestation import (
-    AttestationError,
-    AttestedKey,
-    Bundle,
-    EvidenceMalformedError,
-    EvidenceUnsupportedError,
-    EvidenceUntrustedError,
-    EvidenceUnverifiedError,
-    Freshness,
-    PolicyViolatedError,
-    appraise,
-)
-from attestation.bundle import CHALLENGE_BYTES, MAX_BUNDLE_BYTES
-from attestation.report import claims_json, ear, finding_json
-from attestation.verdict import Decision
-from policies import PolicyError, parse
-from policies.load import SHIPPED, shipped_bytes
+from attestation.bundle import Bundle
+from attestation.errors import AttestationError
+from mifeng.client import ClientConfig
+from mifeng.errors import MifengError, NodeRejectedError, UsageError
+from mifeng.protocol.offer import Offer
+from mifeng.protocol.session import Terms, TrustedNode, trust
 
-from .evidence import (
-    EXIT_STATUS,
-    HEX,
-    INSTANT,
-    build,
-    claims_table,
-    findings_table,
-    print_json,
-    read_file,
-)
-
-_DECISIONS: Final = (
-    (EvidenceMalformedError, Decision.MALFORMED),
-    (EvidenceUnsupportedError, Decision.UNSUPPORTED),
-    (PolicyViolatedError, Decision.REJECTED),
-    (EvidenceUntrustedError, Decision.UNTRUSTED),
-    (EvidenceUnverifiedError, Decision.UNVERIFIED),
-)
+from .options import client, config_option, json_option, print_json
 
 
-@click.group()
-def attest() -> None:
-    """Appraise nodes."""
+@click.group("attest")
+def command() -> None:
+    """List the nodes a gateway offers, and appraise them against your own policy."""
 
 
-@attest.command()
-@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--policy", required=True, help="A file, or the name of a shipped profile.")
-@click.option("--at", required=True, type=INSTANT, help="The instant the verdict is for.")
-@click.option("--challenge", type=HEX, help="The 32 bytes this bundle must answer.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--ear", "as_ear", is_flag=True, help="Print EAT attestation result claims.")
-def verify(
-    *,
-    bundle: Path,
-    policy: str,
-    at: int,
-    challenge: bytes | None,
-    as_json: bool,
-    as_ear: bool,
-) -> None:
-    """Say whether BUNDLE's keyset is attested: every device, bound both ways, by POLICY.
+@command.command("list")
+@config_option
+@json_option
+@click.option("--model", "-m", help="Only nodes that serve this model.")
+@click.pass_context
+def list_(context: click.Context, config: Path, as_json: bool, model: str | None) -> None:
+    """Challenge every offered node and say which pass, and why the others do not.
 
-    Exit status as `mifeng evidence verify`. Without --challenge the bundle is taken at its own
-    word about what it answers, and the output says `freshness: not-checked`.
+    Exit status 0 if at least one passes, 1 if none does.
     """
-    try:
-        rules = parse(shipped_bytes(policy) if policy in SHIPPED else read_file(policy))
-    except PolicyError as exc:
-        raise click.UsageError(f"{policy}: {exc}") from exc
-    if challenge is not None and len(challenge) != CHALLENGE_BYTES:
-        raise click.UsageError(f"--challenge: need {CHALLENGE_BYTES} bytes")
-    try:
-        found = Bundle.decode(read_file(bundle, limit=MAX_BUNDLE_BYTES))
-        mine = found.freshness if challenge is None else Freshness(kind=1, x=challenge)
-        key = appraise(found, rules, nonce32=mine.nonce32, now=at)
-    except AttestationError as exc:
-        _refused(exc, as_json=as_json, as_ear=as_ear, policy=rules.name, at=at)
+    rows = asyncio.run(_list(config, model))
+    if as_json:
+        print_json({"nodes": rows})
     else:
-        fresh = "not-checked" if challenge is None else "match"
-        if as_ear:
-            print_json(ear(key.claims, (), now=at, policy=rules.name, build=build()))
-        elif as_json:
-            print_json(_accepted_json(key, fresh))
-        else:
-            _print_accepted(key, fresh)
+        table = Table(box=None)
+        for column in ("node", "load", "verdict", "tier", "valid until", "why not"):
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            verdict = "[green]accepted[/green]" if row["accepted"] else "[red]refused[/red]"
+            if row.get("simulated"):
+                verdict += " [yellow]SIMULATED[/yellow]"
+            table.add_row(
+                row["node_id"],
+                f"{row['active']}/{row['capacity']}",
+                verdict,
+                str(row.get("tier", "")),
+                str(row.get("valid_until", "")),
+                str(row.get("reason", "")),
+            )
+        Console().print(table)
+    context.exit(0 if any(row["accepted"] for row in rows) else 1)
 
 
-def _refused(error: AttestationError, *, as_json: bool, as_ear: bool, policy: str, at: int) -> None:
-    """Print every shortfall and leave with the verdict's status."""
-    decision = next(word for kind, word in _DECISIONS if isinstance(error, kind))
-    if as_ear:
-        print_json(ear((), error.findings, now=at, policy=policy, build=build()))
-    elif as_json:
-        print_json(
-            {
-                "verdict": decision.value,
-                "code": error.findings[0].code,
-                "findings": [finding_json(finding) for finding in error.findings],
-            }
-        )
-    else:
-        console = Console()
-        console.print(f"[bold red]{decision.value}[/]")
-        console.print(findings_table(error.findings))
-    sys.exit(EXIT_STATUS[decision])
+async def _list(config: Path, model: str | None) -> list[dict[str, Any]]:
+    terms = ClientConfig.load(config).terms()
+    async with client(config) as asking:
+        offered, nonce32 = await asking.offers(model)
+    now = int(datetime.now(UTC).timestamp())
+    rows = []
+    for each in offered:
+        row: dict[str, Any] = {
+            "node_id": each.node_id,
+            "active": each.active,
+            "capacity": each.capacity,
+        }
+        rows.append(row | _verdict(each.offer, terms, nonce32, now))
+    return rows
 
 
-def _accepted_json(key: AttestedKey, fresh: str) -> dict[str, object]:
+def _verdict(offer: bytes, terms: Terms, nonce32: bytes, now: int) -> dict[str, Any]:
+    try:
+        node = trust(offer, terms, nonce32s={nonce32}, now=now)
+    except MifengError as exc:
+        return {"accepted": False, "code": exc.code, "reason": str(exc), "findings": _codes(exc)}
+    return {"accepted": True} | describe(node)
+
+
+def _codes(error: MifengError) -> list[str]:
+    cause = error.__cause__
+    if isinstance(error, NodeRejectedError) and isinstance(cause, AttestationError):
+        return [finding.code for finding in cause.findings]
+    return []
+
+
+def describe(node: TrustedNode) -> dict[str, Any]:
+    """Return what a trusted node's keyset and claims say, as JSON."""
+    keyset = node.keyset
     return {
-        "verdict": Decision.ACCEPTED.value,
-        "code": Decision.ACCEPTED.value,
-        "findings": [],
-        "keyset_digest": key.keyset_digest.hex(),
-        "evidence_digest": key.evidence_digest.hex(),
-        "tier": key.tier.label,
-        "simulated": key.simulated,
-        "policy": key.policy_name,
-        "policy_digest": key.policy_digest.hex(),
-        "valid_until": key.valid_until,
-        "status": {"freshness": fresh},
-        "claims": [claims_json(each) for each in key.claims],
+        "tier": node.key.tier.label,
+        "simulated": node.key.simulated,
+        "policy": node.key.policy_name,
+        "keyset": node.key.keyset_digest.hex(),
+        "epoch": keyset.epoch,
+        "valid_until": datetime.fromtimestamp(node.valid_until, UTC).isoformat(),
+        "suites": [f"{suite:#06x}" for suite in keyset.suites],
+        "models": {name: model.digest.hex() for name, model in keyset.models.items()},
+        "software": {
+            "image": keyset.software.image.hex(),
+            "config": keyset.software.config.hex(),
+        },
+        "evidence": [claims.kind.value for claims in node.key.claims],
+        "measurements": {
+            f"{claims.kind.value}.{name}": value.hex()
+            for claims in node.key.claims
+            for name, value in claims.measurements.items()
+        },
+        "logged_under": node.logged.checkpoint.size,
     }
 
 
-def _print_accepted(key: AttestedKey, fresh: str) -> None:
-    console = Console()
-    console.print(f"[bold green]accepted[/]  tier {key.tier.label}  policy {key.policy_name}")
-    if key.simulated:
-        console.print("[bold red]SIMULATED: anyone can make this evidence[/]")
-    console.print(f"freshness: {fresh}   valid until {key.valid_until}")
-    console.print(f"keyset   {key.keyset_digest.hex()}\nevidence {key.evidence_digest.hex()}")
-    for each in key.claims:
-        console.print(f"[bold]{each.kind.value}[/]")
-        console.print(claims_table(each))
+@command.command("show")
+@config_option
+@json_option
+@click.option("--model", "-m", required=True, help="Model whose nodes to show.")
+def show(config: Path, as_json: bool, model: str) -> None:
+    """Show keyset, claims and log proof of every node that passes."""
+
+    async def ask() -> list[dict[str, Any]]:
+        async with client(config) as asking:
+            return [
+                {"node_id": node.keyset.node_id} | describe(node)
+                for node in await asking.attest(model)
+            ]
+
+    nodes = asyncio.run(ask())
+    if as_json:
+        print_json({"nodes": nodes})
+        return
+    for node in nodes:
+        table = Table(title=node["node_id"], title_justify="left", box=None, show_header=False)
+        for key, value in node.items():
+            table.add_row(key, str(value))
+        Console().print(table)
+
+
+@command.command("save")
+@config_option
+@click.option("--model", "-m", required=True, help="Model whose best node to save.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+def save(config: Path, model: str, out: Path) -> None:
+    """Save the bundle of the best-ranked node, for `mifeng attest verify`."""
+
+    async def ask() -> bytes:
+        async with client(config) as asking:
+            offered, _ = await asking.offers(model)
+            return offered[0].offer
+
+    out.write_bytes(Offer.decode(asyncio.run(ask())).bundle)
+    click.echo(f"{out}: {out.stat().st_size} bytes", err=True)
+
+
+@command.command("verify")
+@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--policy", required=True, help="Shipped profile, or a policy file (.yaml).")
+@click.option("--at", help="Instant to judge for (RFC 3339); now, if not given.")
+@json_option
+@click.pass_context
+def verify(
+    context: click.Context, bundle: Path, policy: str, at: str | None, as_json: bool
+) -> None:
+    """Appraise a saved bundle offline: CPU, accelerators and keyset together.
+
+    The bundle's own freshness is taken as given: this says what the evidence proves, not that
+    it was made for you. Exit status 0 accepted, 10 refused, 20 not authentic, 30 malformed.
+    """
+    from attestation.appraise import appraise
+    from attestation.errors import EvidenceMalformedError, PolicyViolatedError
+
+    now = _instant(at)
+    chosen = _policy(policy)
+    document: dict[str, Any]
+    try:
+        decoded = Bundle.decode(bundle.read_bytes())
+        key = appraise(decoded, chosen, nonce32=decoded.freshness.nonce32, now=now)
+    except AttestationError as exc:
+        malformed = isinstance(exc, EvidenceMalformedError)
+        status = 30 if malformed else 10 if isinstance(exc, PolicyViolatedError) else 20
+        findings = [
+            {"code": f.code, "claim": f.claim, "required": f.required, "found": f.found}
+            for f in exc.findings
+        ]
+        document = {"accepted": False, "code": exc.code, "findings": findings}
+    else:
+        status = 0
+        document = {
+            "accepted": True,
+            "tier": key.tier.label,
+            "simulated": key.simulated,
+            "keyset": key.keyset_digest.hex(),
+            "valid_until": datetime.fromtimestamp(key.valid_until, UTC).isoformat(),
+            "freshness": "not-checked",
+        }
+    if as_json:
+        print_json(document)
+    else:
+        Console().print(document)
+    context.exit(status)
+
+
+def _instant(text: str | None) -> int:
+    try:
+        moment = datetime.fromisoformat(text) if text else datetime.now(UTC)
+    except ValueError as exc:
+        raise UsageError(f"--at {text!r}: need RFC 3339") from exc
+    if moment.tzinfo is None:
+        raise UsageError("--at: need an offset, e.g. Z")
+    return int(moment.timestamp())
+
+
+def _policy(name: str) -> Any:  # noqa: ANN401 - attestation.Policy, imported lazily
+    import policies
+
+    try:
+        return policies.load(name) if name.endswith((".yaml", ".yml")) else policies.shipped(name)
+    except (policies.PolicyError, OSError) as exc:
+        raise UsageError(f"--policy: {exc}") from exc
