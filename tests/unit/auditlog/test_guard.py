@@ -1,5 +1,6 @@
 """The guard file: swapped whole, one holder, torn writes survived, damage refused."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 def test_marks_are_swapped_and_survive_reopening(path: Path) -> None:
     """The newest mark is what is read, in this process and in the next."""
     guard = FileGuard.create(path, ORIGIN, MARKS[0])
-    for old, new in zip(MARKS, MARKS[1:], strict=False):
+    for old, new in itertools.pairwise(MARKS):
         assert guard.read() == old
         guard.swap(old, new)
     guard.close()

@@ -20,7 +20,6 @@ from gateway.auditlog.errors import (
 )
 from gateway.auditlog.guard import FileGuard
 from gateway.auditlog.log import MAX_BLOB, AuditLog, Recorded
-from gateway.auditlog.writer import Writer
 from mifeng.crypto import sm3
 from mifeng.errors import UsageError
 from mifeng.protocol import checkpoint, entries, merkle, promise, proof
@@ -218,11 +217,13 @@ async def test_a_failed_commit_is_not_acknowledged(tmp_path: Path, point: str, k
     log = await start(tmp_path, points=hook)
     index = await dispatch(log, 1)
     hook.raise_at[point] = OSError(28, "No space left on device")
+    attempted = (
+        dispatch(log, 2)
+        if kind == "intent"
+        else log.completion(h=h(1), intent=index, receipt=RECEIPT)
+    )
     with pytest.raises(LogUnavailableError) as caught:
-        if kind == "intent":
-            await dispatch(log, 2)
-        else:
-            await log.completion(h=h(1), intent=index, receipt=RECEIPT)
+        await attempted
     assert caught.value.code == "log.unavailable"
     assert not log.healthy
     await log.probe()
@@ -292,8 +293,7 @@ async def test_a_failed_guard_is_not_acknowledged(
 async def test_a_full_disk_is_refused_and_recovered_from(tmp_path: Path) -> None:
     """SQLite's own "database or disk is full": nothing is acknowledged until there is room."""
     log = await start(tmp_path)
-    writer: Writer = log._writer
-    connection = writer._store._write
+    connection = log._writer._store._write
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(LogUnavailableError):
@@ -450,7 +450,7 @@ async def test_the_publisher_and_the_heart_beat(tmp_path: Path) -> None:
     create(settings)
     log = await AuditLog.open(settings, KEYS, clock=lambda: NOW)
     index = await dispatch(log, 1)
-    while log.checkpoint().tree.size <= index:
+    while log.checkpoint().tree.size <= index:  # noqa: ASYNC110 -- the publisher tells nobody
         await asyncio.sleep(0.005)
     beats = [raw for raw in await log.entries(0, log.size) if b'"type":"HEARTBEAT"' in raw]
     assert len(beats) == 1

@@ -1,5 +1,7 @@
 """Planning an append: the same tree however it is cut into groups."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +35,7 @@ def test_groups_make_the_tree_that_single_appends_make(cuts: list[int]) -> None:
     everything = entries(700)
     state, tiles = START, {}
     bounds = [0, *sorted(cuts), 700]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         plan = plan_append(state, everything[low:high])
         assert plan.replaces == state
         state = plan.after
