@@ -145,6 +145,14 @@ CASES = (
         3,
     ),
     Case("azure-kms/snp.json", {"snp-crl": CRLS.format("milan")}, JULY_2025, "ok", "Milan", 2),
+    Case(
+        "../azure-vtpm/trustee-snp/hcl-report.bin",
+        {"cert-chain": "../azure-vtpm/trustee-snp/vcek.pem", "snp-crl": CRLS.format("milan")},
+        JULY_2025,
+        "ok",
+        "Milan",
+        2,
+    ),
     # What the same samples must not do.
     Case("trustee/test-report.bin", {"ask": MILAN}, JULY_2025, "amd-snp.vek.missing"),
     Case(
