@@ -144,7 +144,7 @@ def conclude(
     asked += [each for used in rims for each in revocation.questions(used.path, first=0)]
     status = revocation.check(asked, collateral.all(Role.OCSP), roots=ocsp_roots, now=now)
     refused = [*findings.refused, *opaque.findings(device.fields)]
-    unchecked = list(findings.unchecked)
+    unchecked: list[Finding] = []
     for each in references:
         refused += each.refused
         unchecked += each.unchecked
@@ -188,8 +188,8 @@ def conclude(
             for each in references
             if (used := each.used) is not None and not each.refused and not each.unchecked
         },
-        refused=tuple(refused + list(status.refused)),
-        unchecked=tuple(unchecked + list(status.unchecked)),
+        refused=(*refused, *status.refused),
+        unchecked=(*unchecked, *status.unchecked, *findings.unchecked),
     )
 
 

@@ -24,8 +24,8 @@ _SHA384: Final = bytes.fromhex("608648016503040202")
 _VERSION_1: Final = b"\x01"
 _NUMBER: Final = 0x1F
 _TAG_FWIDS: Final = 0xA6
-_TCB_INFO_TAGS: Final = frozenset(range(0x80, 0x8A)) - {0x86} | {_TAG_FWIDS}
-"""Context tags [0] … [9], primitive but for the list [6]."""
+_TCB_INFO_TAGS: Final = frozenset(range(0x80, 0x8B)) - {0x86} | {_TAG_FWIDS, 0xAB}
+"""Context tags [0] … [11], primitive but for the lists [6] and [11]."""
 
 
 def read(leaf: Certificate) -> bytes:
@@ -63,7 +63,7 @@ def _dice_tcb_info(raw: bytes) -> bytes:
     numbers = [part.tag & _NUMBER for part in parts]
     known = all(part.tag in _TCB_INFO_TAGS for part in parts)
     if not known or numbers != sorted(set(numbers)):
-        raise _bad("DiceTcbInfo", "tags [0] … [9], ascending", numbers)
+        raise _bad("DiceTcbInfo", "tags [0] … [11], ascending", numbers)
     fwids = [part.value for part in parts if part.tag == _TAG_FWIDS]
     listed = list(der.elements(fwids[0], what="fwids", code=_CODE)) if fwids else []
     if not listed or any(each.tag != der.SEQUENCE for each in listed):

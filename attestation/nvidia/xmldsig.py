@@ -32,6 +32,10 @@ from .certificates import unbase64
 
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 MAX_ELEMENTS: Final = 4096
+MAX_ATTRIBUTES: Final = 300
+"""Per element. The canonical form sorts attributes and namespaces in quadratic time."""
+MAX_NAMESPACES: Final = 32
+"""In scope of an element."""
 
 DS: Final = "http://www.w3.org/2000/09/xmldsig#"
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
@@ -90,6 +94,9 @@ def parse(raw: bytes) -> etree._Element:
     for node in nodes:
         if not isinstance(node.tag, str):
             raise malformed("nvidia.xml.node", "XML", "elements and text", type(node).__name__)
+        if len(node.attrib) > MAX_ATTRIBUTES or len(node.nsmap) > MAX_NAMESPACES:
+            required = f"<= {MAX_ATTRIBUTES} attributes, {MAX_NAMESPACES} namespaces"
+            raise malformed("nvidia.xml.size", "XML element", required, "more")
         if any(str(name).startswith(_XML) for name in node.attrib):
             raise malformed("nvidia.xml.attribute", "XML", "no xml:* attribute", node.tag)
     return root

@@ -147,6 +147,10 @@ MALFORMED = {
     "deep": b"<a>" * 5000 + b"</a>" * 5000,
     "wide": b"<a>" + b"<b/>" * xmldsig.MAX_ELEMENTS + b"</a>",
     "oversize": _replace(b"    <ns0:Payload>", b" " * (1 << 20) + b"<ns0:Payload>"),
+    "60 000 attributes": b"<a " + b" ".join(b'a%d=""' % at for at in range(60_000)) + b"/>",
+    "301 attributes": b"<a " + b" ".join(b'a%d=""' % at for at in range(301)) + b"/>",
+    "30 000 namespaces": b"<a " + b" ".join(b'xmlns:a%d="u"' % at for at in range(30_000)) + b"/>",
+    "33 namespaces": b"<a " + b" ".join(b'xmlns:a%d="u"' % at for at in range(33)) + b"/>",
     "no Signature": MANIFEST.unsigned().encode(),
     "original wrapped in another": _wrap_original_inside_evil(),
     "original in an Object": _wrap_in_object(),
@@ -218,6 +222,13 @@ def test_oversize_documents_are_refused_before_parsing() -> None:
     """More than a mebibyte is no manifest."""
     with pytest.raises(EvidenceMalformedError, match=r"nvidia\.xml\.size"):
         xmldsig.parse(b" " * (xmldsig.MAX_DOCUMENT_BYTES + 1))
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    """300 attributes and 32 namespaces are not too many."""
+    attributes = " ".join(f'a{at}=""' for at in range(xmldsig.MAX_ATTRIBUTES))
+    spaces = " ".join(f'xmlns:n{at}="u"' for at in range(xmldsig.MAX_NAMESPACES))
+    xmldsig.parse(f"<a {attributes} {spaces}/>".encode())
 
 
 def test_content_is_the_canonical_document_without_its_signature() -> None:

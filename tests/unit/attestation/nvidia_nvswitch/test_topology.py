@@ -53,6 +53,10 @@ def _at(position: int, **details: Any) -> Callable[[], tuple[Claims, ...]]:
     return make
 
 
+def _everywhere(**details: Any) -> Callable[[], tuple[Claims, ...]]:
+    return lambda: board()[:8] + tuple(_bend(each, **details) for each in board()[8:])
+
+
 ZERO = "00" * 8
 NINE = [f"{number:016x}" for number in range(1, 10)]
 
@@ -96,6 +100,16 @@ CASES: dict[str, tuple[Callable[[], tuple[Claims, ...]], set[str]]] = {
     "a switch without identifier": (_at(8, device_pdi=ZERO), {"switch-pdi", "gpu-links"}),
     "switches that see different GPUs": (_at(8, gpu_pdis=NINE[:8]), {"switch-links"}),
     "a switch that sees seven GPUs": (_at(8, gpu_pdis=NINE[:7]), {"switch-links"}),
+    "switches that all see seven GPUs": (_everywhere(gpu_pdis=NINE[:7]), {"switch-links"}),
+    "switches that all see nine GPUs": (_everywhere(gpu_pdis=NINE), {"switch-links"}),
+    "switches that all see one GPU twice": (
+        _everywhere(gpu_pdis=[*NINE[:7], NINE[0]]),
+        {"switch-links"},
+    ),
+    "switches that all see an unused link": (
+        _everywhere(gpu_pdis=[*NINE[:7], ZERO]),
+        {"switch-links"},
+    ),
     "a switch that sees an unused link": (_at(8, gpu_pdis=[*NINE[:7], ZERO]), {"switch-links"}),
 }
 

@@ -115,6 +115,11 @@ CASES = {
         "malformed",
         "nvidia-nvswitch.version",
     ),
+    "version of eight bytes of digits": (
+        _device(SWITCH.with_fields(f6=b"96.10.55")),
+        "malformed",
+        "nvidia-nvswitch.version",
+    ),
     "no identifier": (_device(SWITCH.with_fields(f22=None)), "malformed", "nvidia.opaque.missing"),
     "a GPU's list of switches": (
         _device(SWITCH.with_fields(f22=bytes(144))),
