@@ -38,7 +38,7 @@ CREATE UNIQUE INDEX one_intent_per_attempt ON intents (h, attempt);
 CREATE TABLE closings (
   intent INTEGER PRIMARY KEY REFERENCES intents (idx), idx INTEGER NOT NULL UNIQUE,
   orphaned INTEGER NOT NULL);
-CREATE TABLE lates (
+CREATE TABLE corrections (
   intent INTEGER PRIMARY KEY REFERENCES closings (intent), idx INTEGER NOT NULL UNIQUE);
 CREATE TABLE dangling (
   idx INTEGER PRIMARY KEY REFERENCES intents (idx), h BLOB NOT NULL, instance TEXT NOT NULL);
@@ -139,7 +139,7 @@ class SqliteStore:
         """See `LogStore`."""
         query = (
             "SELECT c.idx, c.orphaned, l.idx FROM closings c"
-            " LEFT JOIN lates l ON l.intent = c.intent WHERE c.intent = ?"
+            " LEFT JOIN corrections l ON l.intent = c.intent WHERE c.intent = ?"
         )
         with _translated():
             row = self._writer().execute(query, (intent,)).fetchone()
@@ -188,8 +188,8 @@ class SqliteStore:
         ]
         many("INSERT INTO closings VALUES (?, ?, ?)", closed)
         many("DELETE FROM dangling WHERE idx = ?", [(intent,) for intent, _, _ in closed])
-        lates = [(row.late_for[0], i) for i, row in numbered if row.late_for is not None]
-        many("INSERT INTO lates VALUES (?, ?)", lates)
+        corrections = [(row.late_for[0], i) for i, row in numbered if row.late_for is not None]
+        many("INSERT INTO corrections VALUES (?, ?)", corrections)
         kinds = [(row.type, i) for i, row in numbered if row.h is None]
         many("INSERT INTO kinds VALUES (?, ?)", kinds)
         many("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs.items())
@@ -219,14 +219,14 @@ class SqliteStore:
         """See `LogStore`."""
         query = (
             "SELECT i.idx, c.idx, l.idx FROM intents i LEFT JOIN closings c ON c.intent = i.idx"
-            " LEFT JOIN lates l ON l.intent = i.idx WHERE i.h = ? ORDER BY i.idx"
+            " LEFT JOIN corrections l ON l.intent = i.idx WHERE i.h = ? ORDER BY i.idx"
         )
         found = self._query(query, (h,))
-        intents, closings, lates = zip(*found, strict=True) if found else ((), (), ())
+        intents, closings, corrections = zip(*found, strict=True) if found else ((), (), ())
         return Trace(
             intents=intents,
             closings=tuple(c for c in closings if c is not None),
-            lates=tuple(late for late in lates if late is not None),
+            corrections=tuple(late for late in corrections if late is not None),
         )
 
     def latest(self, entry_type: str) -> int | None:

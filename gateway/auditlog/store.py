@@ -58,7 +58,7 @@ class Trace:
 
     intents: tuple[int, ...]
     closings: tuple[int, ...]
-    lates: tuple[int, ...]
+    corrections: tuple[int, ...]
 
 
 class LogStore(Protocol):

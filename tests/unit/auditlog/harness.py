@@ -119,7 +119,7 @@ def assert_each_intent_ends_once(entries: Sequence[bytes], *, open_allowed: bool
     """Check I2 and I3 by reading the entries' JSON: opened first, closed exactly once."""
     opened: dict[int, str] = {}
     closed: dict[int, str] = {}
-    lates: set[int] = set()
+    corrections: set[int] = set()
     for index, raw in enumerate(entries):
         document = json.loads(raw)
         if "payloadType" in document:
@@ -135,6 +135,6 @@ def assert_each_intent_ends_once(entries: Sequence[bytes], *, open_allowed: bool
                 closed[intent] = document["type"]
             case "LATE":
                 assert closed[document["intent"]] == "ORPHANED"
-                assert document["intent"] not in lates
-                lates.add(document["intent"])
+                assert document["intent"] not in corrections
+                corrections.add(document["intent"])
     assert open_allowed or set(opened) == set(closed)

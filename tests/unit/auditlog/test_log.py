@@ -172,7 +172,7 @@ async def test_late_follows_orphaned_once(log: AuditLog) -> None:
     late = await log.late(h=h(1), intent=first, orphaned=gone.index, receipt=RECEIPT)
     with pytest.raises(IntentClosedError):
         await log.late(h=h(1), intent=first, orphaned=gone.index, receipt=RECEIPT)
-    assert (await log.trace(h(1))).lates == (late.index,)
+    assert (await log.trace(h(1))).corrections == (late.index,)
 
 
 async def test_a_restart_orphans_what_was_open(tmp_path: Path) -> None:
