@@ -13,7 +13,7 @@ Source: RFC 6960 §3.2, §4.2.2; NVIDIA OCSP at ocsp.ndis.nvidia.com.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Final
 
@@ -75,6 +75,9 @@ class Answer:
     reason: str
     this_update: int
     next_update: int | None
+    end: int
+    """Last Unix second at which it still decides something."""
+
     response: ocsp.OCSPResponse
     responder_name: bytes | None
     responder_key_hash: bytes | None
@@ -130,19 +133,19 @@ def check(
     refused: list[Finding] = []
     unchecked: list[Finding] = []
     for question in dict.fromkeys(asked):
-        fitting = [answer for answer in answers if _fits(answer, question)]
-        for answer in fitting:
-            _verify_signed(answer, question, roots, now)
+        fitting = [
+            _verify_signed(answer, question, roots) for answer in answers if _fits(answer, question)
+        ]
         past = [each for each in fitting if each.this_update - MAX_CLOCK_SKEW_S <= now]
         latest = max(past, key=lambda answer: answer.this_update, default=None)
         refused += [_revoked(question, each) for each in past if _is_final(each, latest)]
-        if latest is None or latest.next_update is None or now > _end(latest):
+        if latest is None or latest.next_update is None or now > latest.end:
             unchecked.append(_undecided(question, latest or next(iter(fitting), None), now))
             continue
         if latest.status is ocsp.OCSPCertStatus.UNKNOWN:
             finding = Finding("nvidia.revocation.unknown", _claim(question), "good", "unknown")
             unchecked.append(finding)
-        ends.append(_end(latest))
+        ends.append(latest.end)
     return Outcome(
         valid_until=min(ends, default=None), refused=tuple(refused), unchecked=tuple(unchecked)
     )
@@ -177,7 +180,10 @@ def _read(response: ocsp.OCSPResponse) -> list[Answer]:
     )
     answers = []
     for single in response.responses:
-        end = single.next_update_utc
+        this_update = int(single.this_update_utc.timestamp())
+        next_date = single.next_update_utc
+        next_update = None if next_date is None else int(next_date.timestamp())
+        too_old = this_update + MAX_AGE_S
         reason = single.revocation_reason
         answers.append(
             Answer(
@@ -187,8 +193,9 @@ def _read(response: ocsp.OCSPResponse) -> list[Answer]:
                 serial=single.serial_number,
                 status=single.certificate_status,
                 reason=reason.value if reason else "unspecified",
-                this_update=int(single.this_update_utc.timestamp()),
-                next_update=None if end is None else int(end.timestamp()),
+                this_update=this_update,
+                next_update=next_update,
+                end=too_old if next_update is None else min(next_update, too_old),
                 response=response,
                 responder_name=responder.public_bytes() if responder else None,
                 responder_key_hash=response.responder_key_hash,
@@ -216,9 +223,12 @@ def _fits(answer: Answer, question: Question) -> bool:
     ) and compare_digest(answer.issuer_key_hash, _digest(question.issuer_point, answer.algorithm))
 
 
-def _verify_signed(answer: Answer, question: Question, roots: Sequence[Root], now: int) -> None:
-    """Check the response's signature with the one key that may have made it."""
-    point = _responder(answer, question, roots, now)
+def _verify_signed(answer: Answer, question: Question, roots: Sequence[Root]) -> Answer:
+    """Check the response's signature with the one key that may have made it.
+
+    Returns: the answer, with its end brought forward to the responder's.
+    """
+    point, responder_end = _responder(answer, question, roots)
     response = answer.response
     if response.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
         raise untrusted(
@@ -228,10 +238,13 @@ def _verify_signed(answer: Answer, question: Question, roots: Sequence[Root], no
         raise untrusted(
             "nvidia.revocation.signature", _claim(question), "by its responder", "invalid"
         )
+    return replace(answer, end=min(answer.end, responder_end))
 
 
-def _responder(answer: Answer, question: Question, roots: Sequence[Root], now: int) -> bytes:
-    """Return the public point of the responder: the issuer, its delegate, or a pinned one.
+def _responder(answer: Answer, question: Question, roots: Sequence[Root]) -> tuple[bytes, int]:
+    """Return the responder's public point, and until when it may answer.
+
+    It is the issuer, a delegate whose certificate was valid when it answered, or a pinned one.
 
     Source: RFC 6960 §4.2.2.2.
     """
@@ -239,23 +252,20 @@ def _responder(answer: Answer, question: Question, roots: Sequence[Root], now: i
     pinned = [(root.name, root.point) for root in roots]
     for name, point in own + pinned:
         if _is_named(answer, name, point):
-            return point
+            return point, answer.end
     for each in answer.delegates:
         name = certificates.subject(each)
         issuers = [at for known, at in own + pinned if known == each.cert.issuer.public_bytes()]
         if not issuers or not _is_ocsp_signer(each):
             continue
         certificates.check_profile(each, understood=_UNDERSTOOD)
-        if _is_named(answer, name, certificates.point(each)) and _is_valid(each, now):
+        valid = each.not_before <= answer.this_update <= each.not_after
+        if valid and _is_named(answer, name, certificates.point(each)):
             certificates.verify_issued(each, issuers[0], code="nvidia.revocation.responder")
-            return certificates.point(each)
+            return certificates.point(each), each.not_after
     raise untrusted(
         "nvidia.revocation.responder", _claim(question), "the issuer or its valid delegate", "other"
     )
-
-
-def _is_valid(certificate: Certificate, now: int) -> bool:
-    return certificate.not_before <= now <= certificate.not_after
 
 
 def _is_named(answer: Answer, name: bytes, point: bytes) -> bool:
@@ -265,17 +275,11 @@ def _is_named(answer: Answer, name: bytes, point: bytes) -> bool:
     return answer.responder_key_hash == _digest(point, hashes.SHA1())  # noqa: S303 - an identifier
 
 
-def _end(answer: Answer) -> int:
-    """Return the last second at which an answer still decides something."""
-    age_limit = answer.this_update + MAX_AGE_S
-    return age_limit if answer.next_update is None else min(answer.next_update, age_limit)
-
-
 def _undecided(question: Question, best: Answer | None, now: int) -> Finding:
     claim = _claim(question)
     if best is None:
         return Finding("nvidia.revocation.missing", claim, "a stapled OCSP response", "none")
-    end = "no nextUpdate" if best.next_update is None else str(_end(best))
+    end = "no nextUpdate" if best.next_update is None else str(best.end)
     found = f"{best.this_update} … {end}"
     return Finding("nvidia.revocation.stale", claim, f"current at {now}", found)
 

@@ -92,9 +92,17 @@ BAD = {
         response(delegate=delegate(ocsp_signing=False)),
         "nvidia.revocation.responder",
     ),
-    "delegate expired": (
-        response(delegate=delegate(end=sim.NOW - 1)),
+    "delegate expired when it answered": (
+        response(delegate=delegate(end=sim.NOW - 3601)),
         "nvidia.revocation.responder",
+    ),
+    "delegate not yet valid when it answered": (
+        response(delegate=delegate(begin=sim.NOW - 3599)),
+        "nvidia.revocation.responder",
+    ),
+    "delegate expired since": (
+        response(delegate=delegate(end=sim.NOW - 1)),
+        "nvidia.revocation.stale",
     ),
     "delegate signed by a stranger": (
         response(delegate=delegate(issuer_role="stranger")),
@@ -165,6 +173,8 @@ def test_an_answer_holds_until_next_update_or_its_age() -> None:
     assert check(long, now=end) == ("good", end)
     assert check(long, now=end + 1)[0] == "nvidia.revocation.stale"
     assert check(response()) == ("good", sim.NOW + sim.DAY)
+    short = delegate(end=sim.NOW + 60)
+    assert check(response(delegate=short)) == ("good", sim.NOW + 60)
 
 
 def test_a_weak_response_signature_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
