@@ -56,10 +56,14 @@ class _Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Verbs,
+    help="mifeng 密封: ask a model something without showing it to whoever runs the model.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(mifeng.__version__, prog_name="mifeng")
 def cli() -> None:
-    """Mifeng 密封: ask a model something without showing it to whoever runs the model."""
+    """Hold the verbs together."""
 
 
 def exit_status(error: MifengError) -> int:
