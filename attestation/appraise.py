@@ -263,6 +263,8 @@ def builtin_findings(claims: Claims) -> list[Finding]:
     found = [*claims.refused, *claims.conditional.values()]
     if claims.debug and not found:
         found.append(Finding("policy.debug", f"{claims.kind} debug", "off", "on"))
+    if claims.kind is EvidenceKind.SIMULATED:
+        found.append(Finding("policy.simulated", "evidence", "real hardware", "SIMULATED"))
     status = claims.status.tcb
     if status is not None and status != UP_TO_DATE:
         code = f"{claims.kind.value}.tcb.status"

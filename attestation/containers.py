@@ -16,7 +16,6 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final, cast
 
 from . import json_strict
@@ -87,6 +86,8 @@ def text_to_bytes(data: bytes, *, what: str, code: str) -> bytes:
         EvidenceMalformedError: none of these (code `<code>.text`).
     """
     blocks = _PEM.findall(data)
+    if b"-----" in data and len(blocks) != 1:
+        raise malformed(f"{code}.text", what, "one PEM block", len(blocks))
     body = b"".join((blocks[0][1] if len(blocks) == 1 else data).split())
     if not blocks and (match := _HEX.fullmatch(body)):
         return bytes.fromhex(match[1].decode())
@@ -130,10 +131,8 @@ def _from_json(
 
 
 def _own_unpacker(kind: EvidenceKind) -> Unpack | None:
-    name = f"attestation.{kind.value.replace('-', '_')}"
-    if find_spec(name) is None or find_spec(f"{name}.container") is None:
-        return None
-    return cast("Unpack", import_module(f"{name}.container").unpack)
+    name = _CONTAINERS.get(kind)
+    return None if name is None else cast("Unpack", import_module(name).unpack)
 
 
 def _intel(kind: EvidenceKind) -> Unpack:
@@ -206,6 +205,11 @@ def _dstack_quote(raw: bytes) -> bytes:
 
 
 _NVIDIA_LISTS: Final = ("device_evidence_list", "evidence_list", "evidences")
+
+_CONTAINERS: Final[Mapping[EvidenceKind, str]] = {
+    EvidenceKind.AMD_SNP: "attestation.amd_snp.container",
+}
+"""Kinds that bring a wrapper of their own, and the module that opens it."""
 
 _UNPACKERS: Final[Mapping[EvidenceKind, Unpack]] = {
     EvidenceKind.INTEL_TDX: _intel(EvidenceKind.INTEL_TDX),

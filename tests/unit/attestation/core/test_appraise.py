@@ -405,6 +405,12 @@ def test_a_conditional_refusal_is_lifted_by_naming_its_measurement() -> None:
     assert attempt_as(named, **changes).valid_until == NOW + 9
 
 
+def test_evidence_without_an_age_and_claims_of_accepted_values_pass() -> None:
+    """An age is judged where one is signed; listed values are accepted exactly."""
+    listed = with_rule(values={"component": frozenset({"cpu"}), "svn": frozenset({1})})
+    assert attempt_as(listed, issued_at=None).valid_until == NOW + 3600
+
+
 class Never:
     """A condition that never holds."""
 
@@ -461,9 +467,9 @@ def test_single_evidence_can_be_judged_without_binding() -> None:
     """`judge` looks at claims alone; built-in rules need no policy."""
     claims = attempt(HONEST).claims[0]
     assert judge(claims, POLICY, now=NOW) == []
-    assert builtin_findings(claims) == []
-    late = replace(claims, status=Status(tcb="OutOfDate"), debug=True)
-    assert [f.code for f in builtin_findings(late)] == ["policy.debug", "simulated.tcb.status"]
+    assert [f.code for f in builtin_findings(claims)] == ["policy.simulated"]
+    late = replace(claims, kind=EvidenceKind.TPM2, status=Status(tcb="OutOfDate"), debug=True)
+    assert [f.code for f in builtin_findings(late)] == ["policy.debug", "tpm2.tcb.status"]
 
 
 def test_only_appraisal_makes_an_attested_key() -> None:
