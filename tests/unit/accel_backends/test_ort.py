@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from accel_backends import BackendError, DeviceRequest, LoadOptions, Tensor, ort_devices
 from accel_backends.errors import ExecutionError, PlacementError
-from accel_backends.ort import OrtBackend, OrtSession, _placement
+from accel_backends.ort import OrtBackend, OrtSession, _placement, _session_options
 from accel_backends.ort_plugin import PluginLibrary
 from tests.unit.accel_backends.conftest import CPU, CUDA, OPENVINO, Make, refusal, tensor
 
@@ -384,3 +384,41 @@ def test_openvino_not_on_this_machine_is_said(
     with pytest.raises(BackendError) as caught:
         backend.load(affine, options=LoadOptions(devices=(DeviceRequest(ep=OPENVINO),)))
     assert caught.value.code == "backend.device.missing"
+
+
+@pytest.mark.parametrize(("eps", "entry"), [((CUDA,), "1"), ((CUDA, CPU), "0"), ((CPU,), "0")])
+def test_fallback_is_off_unless_the_cpu_is_listed(eps: tuple[str, ...], entry: str) -> None:
+    """The runtime itself is told to fail; reading the placement back is the second line."""
+    options = LoadOptions(devices=tuple(DeviceRequest(ep=ep) for ep in eps))
+    configured = _session_options(options)
+    assert configured.get_session_config_entry("session.disable_cpu_ep_fallback") == entry
+    assert configured.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize(
+    ("hardware", "provider"), [({"is_virtual": "1"}, {}), ({}, {"ov_meta_device": "AUTO"})]
+)
+def test_devices_that_are_not_devices_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, hardware: dict[str, str], provider: dict[str, str]
+) -> None:
+    """Virtual and meta devices do not appear, whatever the provider."""
+
+    def handle(metadata: dict[str, str], ep_metadata: dict[str, str]) -> SimpleNamespace:
+        device = SimpleNamespace(
+            metadata=metadata,
+            type=ort_devices.onnxruntime.OrtHardwareDeviceType.NPU,
+            vendor="V",
+            vendor_id=1,
+            device_id=2,
+        )
+        return SimpleNamespace(
+            ep_name="PluginEP", ep_vendor="V", ep_metadata=ep_metadata, device=device
+        )
+
+    handles = [handle(hardware, provider), handle({}, {"version": "9", "library_path": "/p"})]
+    monkeypatch.setattr(ort_devices.onnxruntime, "get_ep_devices", lambda: handles)
+    monkeypatch.setattr(ort_devices.onnxruntime, "get_available_providers", list)
+    (offer,) = ort_devices.discover()
+    assert offer.handle is handles[1]
+    assert (offer.device.index, offer.device.kind, offer.device.ep_version) == (0, "npu", "9")
+    assert offer.device.properties == {}
