@@ -316,6 +316,7 @@ class SnpPlatform:
         return {name: value for name, value in found.items() if name in self._names()}
 
     def _names(self) -> set[str]:
+        """Return the fields that this version has."""
         return {row.name for row in LAYOUTS[self.version]}
 
     def body(self, **bend: bytes) -> bytearray:

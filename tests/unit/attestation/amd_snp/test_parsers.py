@@ -201,6 +201,7 @@ def serde(platform: SnpPlatform, **bend: object) -> dict[str, object]:
     }
 
     def levels(word: bytes) -> dict[str, object]:
+        """Return a TCB word by component."""
         if turin:
             names = ("fmc", "bootloader", "tee", "snp")
             return {**dict(zip(names, word, strict=False)), "microcode": word[7]}

@@ -200,10 +200,6 @@ def test_all_shortfalls_are_listed_at_once() -> None:
     assert [finding.code for finding in claims.refused] == ["amd-snp.debug", "amd-snp.migration"]
 
 
-def _drop_tcb(platform: SnpPlatform) -> bytes:
-    return platform.bent_extension("3.3", None)
-
-
 CHAINS: dict[str, tuple[Callable[[], Collateral], type[AttestationError], str]] = {
     "vek-missing": (lambda: MILAN.collateral(vek=None), EvidenceUnverifiedError, "vek.missing"),
     "ask-missing": (lambda: MILAN.collateral(ask=None), EvidenceUnverifiedError, "ask.missing"),
@@ -303,7 +299,7 @@ CHAINS: dict[str, tuple[Callable[[], Collateral], type[AttestationError], str]] 
         "vek.extension.der",
     ),
     "tcb-absent": (
-        lambda: MILAN.collateral(vek=_drop_tcb(MILAN)),
+        lambda: MILAN.collateral(vek=MILAN.bent_extension("3.3", None)),
         EvidenceMalformedError,
         "vek.extension",
     ),
