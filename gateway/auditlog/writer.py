@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mifeng.errors import MifengError, UsageError
-from mifeng.protocol.entries import MAX_ENTRY
+from mifeng.errors import MalformedError, MifengError, UsageError
+from mifeng.protocol.entries import MAX_ENTRY, decode
 from mifeng.protocol.merkle import Digest
 
 from . import failpoints
@@ -231,8 +231,17 @@ class Writer:
         if Hashes(self._store, state.tree.world).root(state.tree, mark.size) != mark.root:
             raise LogRefusedError(f"log is not the one its guard has seen at {mark.size}")
         if mark.size < state.size:
+            self._check_tail(mark.size, state.size)
             self._guard.swap(mark, _mark(state))
         return state
+
+    def _check_tail(self, low: int, high: int) -> None:
+        """Refuse a tail that this log cannot have written: its entries would not even parse."""
+        try:
+            for entry in self._store.entries(low, high):
+                decode(entry)
+        except MalformedError as exc:
+            raise LogRefusedError(f"log: not all of entries {low} to {high} are entries") from exc
 
     def _recover(self) -> list[Draft]:
         state = self._adopt()

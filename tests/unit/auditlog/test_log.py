@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -383,6 +384,58 @@ async def test_making_a_log_can_be_repeated_after_a_crash(tmp_path: Path) -> Non
         create(settings)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM tiles WHERE world = 'sm3' AND idx = 0",
+        "DELETE FROM entries WHERE idx = 514",
+        "UPDATE entries SET data = x'00' WHERE idx = 513",
+        "UPDATE tiles SET hashes = zeroblob(8192) WHERE world = 'sm3' AND idx = 1",
+        "DELETE FROM entries WHERE idx >= 515",
+    ],
+)
+async def test_a_damaged_database_is_refused(tmp_path: Path, damage: str) -> None:
+    """Missing or changed tiles and entries that the head depends on are noticed at once."""
+    log = await start(tmp_path)
+    beat = entries.Heartbeat(at=NOW, instance="g1", interval=10)
+    await asyncio.gather(*(log.append(beat) for _ in range(518)))
+    await log.close()
+    connection = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    connection.execute(damage)
+    connection.close()
+    with pytest.raises(LogRefusedError):
+        await start(tmp_path, instance="g2")
+
+
+async def test_a_writer_that_ignored_the_lock_stops_the_log(tmp_path: Path) -> None:
+    """If somebody else appended, the next group does not follow what is stored: refused."""
+    log = await start(tmp_path)
+    await dispatch(log, 1)
+    connection = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    connection.execute("INSERT INTO entries SELECT max(idx) + 1, x'00' FROM entries")
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(LogUnavailableError):
+            await dispatch(log, 2)
+    await log.close()
+    with pytest.raises(LogRefusedError):
+        await start(tmp_path, instance="g2")
+
+
+async def test_an_old_tile_is_checked_when_a_proof_needs_it(tmp_path: Path) -> None:
+    """A tile that the head does not depend on is missed by the first proof through it."""
+    log = await start(tmp_path)
+    beat = entries.Heartbeat(at=NOW, instance="g1", interval=10)
+    await asyncio.gather(*(log.append(beat) for _ in range(600)))
+    await log.close()
+    log = await start(tmp_path, instance="g2")
+    log._writer._store._write.execute("DELETE FROM tiles WHERE world = 'sm3' AND idx = 1")
+    with pytest.raises(LogRefusedError):
+        await log.inclusion(300)
+    assert (await log.inclusion(3)).index == 3
+    await log.close()
+
+
 async def test_something_else_than_a_log_is_refused(tmp_path: Path) -> None:
     """A file that is no database, or no log, does not open."""
     settings = config(tmp_path)
@@ -471,7 +524,7 @@ async def test_blobs_are_content_addressed(log: AuditLog) -> None:
 
 async def test_what_is_not_there_is_not_found(log: AuditLog) -> None:
     """Entries beyond the end, and requests never seen."""
-    for index in (-1, log.size, 2**62):
+    for index in (-1, log.size + 100, 2**62):
         with pytest.raises(NotInLogError):
             await log.entry(index)
     assert (await log.trace(h(9))).intents == ()

@@ -28,7 +28,7 @@ def entries(count: int) -> list[bytes]:
     return [b"entry %d" % i for i in range(count)]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(cuts=st.lists(st.integers(0, 700), max_size=4))
 def test_groups_make_the_tree_that_single_appends_make(cuts: list[int]) -> None:
     """Roots, unfinished tiles and finished tiles do not depend on the grouping."""

@@ -152,6 +152,16 @@ def test_a_cosignatures_time_cannot_change() -> None:
             note.verify(note.Note(text=TEXT, signatures=(line,)), [signer.key])
 
 
+@EACH
+def test_a_pinned_keys_signature_of_another_length_is_malformed(signer: NoteSigner) -> None:
+    """One byte more or less than the type says is no signature."""
+    good = note.parse(note.sign(TEXT, [signer])).signatures[0]
+    for blob in (good.blob[:-1], good.blob + b"\0", good.blob[:3]):
+        line = note.Signature(name=good.name, key_id=good.key_id, blob=blob)
+        with pytest.raises(MalformedError):
+            note.verify(note.Note(text=TEXT, signatures=(line,)), [signer.key])
+
+
 @pytest.mark.parametrize(
     "data",
     [
