@@ -202,6 +202,16 @@ def test_a_signature_modulo_the_order_is_refused(public: Sm2PublicKey) -> None:
             public.verify_digest(bad, digest)
 
 
+@pytest.mark.parametrize("r", [0, N], ids=["r=0", "r=n"])
+def test_r_congruent_to_zero_is_refused(public: Sm2PublicKey, r: int) -> None:
+    """Even where the equation holds for it: e is chosen so that e + x1 is 0 modulo n."""
+    s = 0xABCDEF
+    table = curve.odd_multiples(curve.decode_point(known.PUBLIC))
+    x, _ = curve.to_affine(curve.add_base_multiple(s, curve.multiply(s, table)))
+    with pytest.raises(SignatureError):
+        public.verify_digest(b32(r) + b32(s), b32(-x % N))
+
+
 def test_t_equal_to_zero_is_refused(public: Sm2PublicKey) -> None:
     """R + s = n makes the public key drop out (§7 B5): anyone could solve for e."""
     s = 0xABCDEF
@@ -281,6 +291,10 @@ def test_other_point_forms_are_refused(
         sm2_provider.Sm2PublicKey.from_bytes(bytes((tag,)) + known.PUBLIC[1:])
 
 
+X_OF_Y_1 = 0x9C17043EFFE1A805A74A9A5E70B9D659705D3242094A566DC016F49311178D1F
+"""The point with this x and y = 1 is on the curve, so y + p fits 32 bytes."""
+
+
 def bad_points() -> list[tuple[str, bytes]]:
     """Return (name, 65 bytes) of points that are not on the curve or not in canonical form."""
     x, y = curve.decode_point(known.PUBLIC)
@@ -289,6 +303,7 @@ def bad_points() -> list[tuple[str, bytes]]:
     )
     small_y = pow(small**3 + curve.A * small + curve.B, (P + 1) // 4, P)
     assert curve.decode_point(b"\4" + b32(small) + b32(small_y)) == (small, small_y)
+    assert curve.decode_point(b"\4" + b32(X_OF_Y_1) + b32(1)) == (X_OF_Y_1, 1)
     return [
         ("off the curve", b"\4" + b32(x) + b32(y ^ 1)),
         ("on a twist", b"\4" + b32(x ^ 1) + b32(y)),
@@ -296,6 +311,7 @@ def bad_points() -> list[tuple[str, bytes]]:
         ("x = p", b"\4" + b32(P) + b32(y)),
         ("y = p", b"\4" + b32(x) + b32(P)),
         ("x + p for x", b"\4" + b32(small + P) + b32(small_y)),
+        ("y + p for y", b"\4" + b32(X_OF_Y_1) + b32(1 + P)),
         ("all ones", b"\4" + b"\xff" * 64),
     ]
 

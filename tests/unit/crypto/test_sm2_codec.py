@@ -171,6 +171,15 @@ def test_lengths_round_trip(length: int) -> None:
     reader.end()
 
 
+@pytest.mark.parametrize(
+    "encoded", [b"\x04\x82\x00\x80" + bytes(128), b"\x04\x83\x00\x01\x00" + bytes(256)]
+)
+def test_lengths_with_leading_zeros_are_refused(encoded: bytes) -> None:
+    """The long form too has one spelling."""
+    with pytest.raises(der.DerError):
+        der.Reader(encoded).take(der.OCTET_STRING)
+
+
 def test_object_identifiers_are_encoded_as_published() -> None:
     """The curve's identifier in the bytes every SM2 certificate carries."""
     assert der.oid("1.2.156.10197.1.301").hex() == "06082a811ccf5501822d"
