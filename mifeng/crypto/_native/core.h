@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || !defined(__SIZEOF_INT128__)
+#error "the native core is written for 64-bit little-endian processors"
+#endif
+
 /* ---- Bytes ---- */
 
 static inline uint32_t load32_be(const uint8_t *p)

@@ -2,8 +2,9 @@
 #include "core.h"
 
 extern const struct sm4_path sm4_avx512_gfni, sm4_avx2_gfni, sm4_avx2_aesni, sm4_sse_aesni;
+extern const struct sm4_path sm4_arm_sm4, sm4_arm_aes;
 extern const struct sm4_path sm4_portable;
-extern const struct sm3_path sm3_avx512, sm3_avx2;
+extern const struct sm3_path sm3_avx512, sm3_avx2, sm3_arm;
 extern const struct sm3_path sm3_portable;
 
 const struct sm4_path *const mifeng_sm4_paths[] = {
@@ -12,6 +13,9 @@ const struct sm4_path *const mifeng_sm4_paths[] = {
     &sm4_avx2_gfni,
     &sm4_avx2_aesni,
     &sm4_sse_aesni,
+#elif defined(__aarch64__)
+    &sm4_arm_sm4,
+    &sm4_arm_aes,
 #endif
     &sm4_portable,
     NULL,
@@ -21,6 +25,8 @@ const struct sm3_path *const mifeng_sm3_paths[] = {
 #ifdef __x86_64__
     &sm3_avx512,
     &sm3_avx2,
+#elif defined(__aarch64__)
+    &sm3_arm,
 #endif
     &sm3_portable,
     NULL,

@@ -1,17 +1,16 @@
-/* SM3 on AVX2: eight messages at once, and one stream with BMI2's rotations. */
+/* SM3 on AVX2: eight messages at once. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #include "target.h"
 
-MIFENG_TARGET("avx2,bmi,bmi2")
+MIFENG_TARGET("avx2")
 
 typedef __m256i V;
 #define LANES 8
 #define V_ADD(a, b) _mm256_add_epi32(a, b)
 #define V_ROTL(x, n) (_mm256_slli_epi32(x, n) | _mm256_srli_epi32(x, 32 - (n)))
 #define V_SET1(word) _mm256_set1_epi32((int)(word))
-#define V_LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
 #define V_STORE(p, x) _mm256_storeu_si256((__m256i *)(p), x)
 #define V_XOR3(a, b, c) ((a) ^ (b) ^ (c))
 #define V_MAJORITY(a, b, c) (((a) & (b)) | (((a) | (b)) & (c)))
@@ -25,7 +24,8 @@ ALWAYS_INLINE void load_words(V w[16], const unsigned char *const *blocks)
     for (int half = 0; half < 16; half += 8) {
         V a[8], b[8];
         for (int i = 0; i < 8; i++)
-            a[i] = _mm256_shuffle_epi8(V_LOAD(blocks[i] + 4 * half), reversal);
+            a[i] = _mm256_shuffle_epi8(
+                _mm256_loadu_si256((const __m256i *)(blocks[i] + 4 * half)), reversal);
         for (int i = 0; i < 8; i += 4) {
             V t0 = _mm256_unpacklo_epi32(a[i], a[i + 1]);
             V t1 = _mm256_unpackhi_epi32(a[i], a[i + 1]);
@@ -45,22 +45,16 @@ ALWAYS_INLINE void load_words(V w[16], const unsigned char *const *blocks)
 
 #include "sm3_lanes.h"
 
-static void compress(uint32_t h[8], const uint8_t *blocks, size_t count)
-{
-    sm3_compress(h, blocks, count);
-}
-
 MIFENG_TARGET_END
 
 static int usable(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2");
+    return __builtin_cpu_supports("avx2");
 }
 
 const struct sm3_path sm3_avx2 = {
-    "bmi2", "avx2, 8 lanes", "avx2", usable, compress, LANES, digest_lanes};
+    "portable", "avx2, 8 lanes", "avx2", usable, sm3_compress_portable, LANES, digest_lanes};
 #else
 typedef int not_on_this_architecture;
 #endif

@@ -1,17 +1,16 @@
-/* SM3 on AVX-512: sixteen messages at once, and one stream with BMI2's rotations. */
+/* SM3 on AVX-512: sixteen messages at once. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #include "target.h"
 
-MIFENG_TARGET("avx512f,avx512bw,avx2,bmi,bmi2")
+MIFENG_TARGET("avx512f,avx512bw,avx2")
 
 typedef __m512i V;
 #define LANES 16
 #define V_ADD(a, b) _mm512_add_epi32(a, b)
 #define V_ROTL(x, n) _mm512_rol_epi32(x, n)
 #define V_SET1(word) _mm512_set1_epi32((int)(word))
-#define V_LOAD(p) _mm512_loadu_si512(p)
 #define V_STORE(p, x) _mm512_storeu_si512(p, x)
 /* The last operand of a ternary operation is its truth table: bit 4a + 2b + c. */
 #define V_XOR3(a, b, c) _mm512_ternarylogic_epi32(a, b, c, 0x96)
@@ -25,7 +24,7 @@ ALWAYS_INLINE void load_words(V w[16], const unsigned char *const *blocks)
         _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
     V a[16], b[16];
     for (int i = 0; i < 16; i++)
-        a[i] = _mm512_shuffle_epi8(V_LOAD(blocks[i]), reversal);
+        a[i] = _mm512_shuffle_epi8(_mm512_loadu_si512(blocks[i]), reversal);
     for (int i = 0; i < 16; i += 4) {
         V t0 = _mm512_unpacklo_epi32(a[i], a[i + 1]), t1 = _mm512_unpackhi_epi32(a[i], a[i + 1]);
         V t2 = _mm512_unpacklo_epi32(a[i + 2], a[i + 3]);
@@ -49,22 +48,17 @@ ALWAYS_INLINE void load_words(V w[16], const unsigned char *const *blocks)
 
 #include "sm3_lanes.h"
 
-static void compress(uint32_t h[8], const uint8_t *blocks, size_t count)
-{
-    sm3_compress(h, blocks, count);
-}
-
 MIFENG_TARGET_END
 
 static int usable(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("avx2");
 }
 
 const struct sm3_path sm3_avx512 = {
-    "bmi2", "avx512, 16 lanes", "avx512", usable, compress, LANES, digest_lanes};
+    "portable", "avx512, 16 lanes", "avx512", usable, sm3_compress_portable, LANES, digest_lanes};
 #else
 typedef int not_on_this_architecture;
 #endif

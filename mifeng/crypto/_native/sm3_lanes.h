@@ -1,7 +1,7 @@
 /* SM3 on several messages of one size at once: lane i of every vector belongs to message i.
  *
  * A file that includes this defines a vector V of LANES 32-bit words and
- *   V_ADD(a, b), V_ROTL(x, n), V_SET1(word), V_LOAD(p), V_STORE(p, x)
+ *   V_ADD(a, b), V_ROTL(x, n), V_SET1(word), V_STORE(p, x)
  *   V_XOR3(a, b, c), V_MAJORITY(a, b, c), V_CHOOSE(a, b, c)   (a & b) | (~a & c)
  *   load_words(w, blocks)  w[i] := big-endian word i of the 64-byte block of each lane
  * The round is that of sm3_compress.h; see there for the names.

@@ -35,7 +35,9 @@ typedef __m256i G;
 #define STREAMS 1
 #define POWERS 32
 #define ROUND_KEYS(sliced, key) sm4_x86_round_keys(sliced, key)
-#include "sm4_wide.h"
+#include "sm4_sliced_keystream.h"
+
+#include "sm4_gcm.h"
 
 MIFENG_TARGET_END
 

@@ -50,7 +50,9 @@ ALWAYS_INLINE G1 sum_of_lanes(__m512i x)
 
 #define STREAMS 2
 #define ROUND_KEYS(sliced, key) sm4_x86_round_keys(sliced, key)
-#include "sm4_wide.h"
+#include "sm4_sliced_keystream.h"
+
+#include "sm4_gcm.h"
 
 MIFENG_TARGET_END
 

@@ -1,62 +1,19 @@
-/* SM4-GCM over byte-sliced rounds and carry-less GHASH; what the vector paths have in common.
+/* SM4-GCM over a key stream and carry-less GHASH; what the vector paths have in common.
  *
- * STREAMS independent byte-sliced states go through the rounds together, to fill the time in
- * which one state waits for its own S-boxes; a batch is STREAMS * V_BYTES blocks. While a batch
- * of key stream is computed, GHASH absorbs a batch of ciphertext that is already there: when
- * opening, the one the key stream is for, when sealing, the one before. The two use different
- * units of the processor.
+ * Included after sm4_sliced_keystream.h, or something else that defines
+ *   BATCH, V_BYTES        the bytes of a batch; the blocks that are computed together
+ *   struct context        with `powers` for GHASH, filled by init_cipher but for `powers`
+ *   keystream()           key stream, added to input; with GHASH of a batch on the way
+ *
+ * While a batch of key stream is computed, GHASH absorbs a batch of ciphertext that is already
+ * there: when opening, the one the key stream is for, when sealing, the one before. The two use
+ * different units of the processor.
  *
  * A batch begins at a multiple of V_BYTES, so of the first one, which begins at 0, block 0 goes
  * unused, block 1 is the mask of the tag and block 2 the first of the message (SP 800-38D, 7.1).
  */
-#ifndef MIFENG_SM4_WIDE_H
-#define MIFENG_SM4_WIDE_H
-
-#include "ghash_clmul.h"
-#include "sm4_byteslice.h"
-
-enum { BATCH = STREAMS * V_BYTES * 16, PARTS = BATCH / 16 / POWERS, ABSORBED = BATCH / 16 / 8 };
-
-struct context {
-    _Alignas(64) V_KEY round_keys[32][4];
-    struct ghash_powers powers;
-};
-
-/* `states` states' worth of key stream to out, added to `in` if that is not NULL. On the way *hash
- * absorbs a batch of blocks if `absorbed` is not NULL. */
-ALWAYS_INLINE void keystream(const struct context *c, const struct nonce_words *nonce,
-                             uint32_t counter, uint8_t *out, const uint8_t *in, int states,
-                             G1 *hash, const uint8_t *absorbed)
-{
-    struct word w[STREAMS][4];
-    for (int s = 0; s < states; s++) {
-        for (int i = 0; i < 3; i++)
-            w[s][i] = nonce->word[i];
-        slice_counter(&w[s][3], counter + (uint32_t)s * V_BYTES);
-    }
-    for (int part = 0; part < PARTS; part++) {
-        struct ghash_sum sum = {0};
-        const uint8_t *power = c->powers.power[0];
-        const int first = part * 32 / PARTS;
-#pragma GCC unroll 8 /* both compilers leave fewer values in memory */
-        for (int r = first; r < first + 32 / PARTS; r += 4) {
-            for (int i = 0; absorbed && i < ABSORBED; i += G_LANES) {
-                G blocks = G_REVERSE(G_LOAD(absorbed));
-                if (i == 0 && r == first)
-                    blocks ^= G_FIRST(*hash);
-                ghash_add(&sum, blocks, power);
-                absorbed += 16 * G_LANES;
-                power += 16 * G_LANES;
-            }
-            two_rounds(w, states, 0, 2, &c->round_keys[r]);
-            two_rounds(w, states, 2, 0, &c->round_keys[r + 2]);
-        }
-        if (absorbed)
-            *hash = ghash_finish(&sum);
-    }
-    for (int s = 0; s < states; s++)
-        store_blocks(out + s * V_BYTES * 16, in ? in + s * V_BYTES * 16 : NULL, w[s]);
-}
+#ifndef MIFENG_SM4_GCM_H
+#define MIFENG_SM4_GCM_H
 
 static __attribute__((noinline)) void keystream_one(const struct context *c,
                                                     const struct nonce_words *nonce,
@@ -177,7 +134,7 @@ static void init(void *context, const uint8_t key[16])
     struct context *c = context;
     struct nonce_words nonce;
     _Alignas(64) uint8_t blocks[V_BYTES * 16];
-    ROUND_KEYS(c->round_keys, key);
+    init_cipher(c, key);
     slice_nonce(&nonce, zero);
     keystream_one(c, &nonce, 0, blocks);
     ghash_expand(&c->powers, blocks);
