@@ -294,6 +294,20 @@ def test_cloud_json_brings_its_chain() -> None:
     assert [finding.code for finding in claims.unchecked] == ["amd-snp.revocation.missing"]
 
 
+def test_the_host_s_certificate_cache_is_read() -> None:
+    """Azure's host delivers VCEK and chain as PEM inside JSON."""
+    vcek, ask, ark = (
+        x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+        for der in (MILAN.vek, MILAN.ask, MILAN.ark)
+    )
+    cache = json.dumps({"vcekCert": vcek, "certificateChain": ask + ark, "tcbm": "0A"}).encode()
+    given = Collateral(((Role.CERT_CHAIN, cache), (Role.SNP_CRL, MILAN.crl())))
+    assert verify(MILAN, MILAN.report(), given).unchecked == ()
+    for bad in (b"{}", b'{"vcekCert":7}', b'{"vcekCert":"\\ud800"}', b"{"):
+        with pytest.raises(EvidenceMalformedError):
+            load_certificates(bad)
+
+
 BAD_JSON = {
     "duplicate-key": b'{"evidence":"AA==","evidence":"AA=="}',
     "fraction": b'{"evidence":1.5}',
