@@ -12,13 +12,15 @@ from typing import Final, Self
 from mifeng.crypto import sm3
 from mifeng.errors import MalformedError, UsageError
 
-from .codec import U16_MAX, U64_MAX, Reader, blob, name, u8, u16, u64
+from .codec import U16_MAX, Reader, blob, name, u8, u16, u64
 
 VERSION: Final = 1
 DIGEST_BYTES: Final = 32
 REQUEST_ID_BYTES: Final = 16
 MAX_CT: Final = 4096
 MAX_HEADER_BYTES: Final = 8192
+MAX_TIME: Final = 2**53 - 1
+"""Latest second that canonical JSON can hold, hence the log."""
 FLAG_STREAM: Final = 0x0001
 """The client wants the answer as it is made: one frame per tick, in size buckets."""
 
@@ -76,7 +78,7 @@ class Header:
             raise UsageError("header: a digest or the request id has the wrong length")
         if not (0 <= self.suite <= U16_MAX and self.flags & ~_KNOWN_FLAGS == 0):
             raise UsageError("header: suite or flags out of range")
-        if not 0 <= self.created <= self.deadline <= U64_MAX:
+        if not 0 <= self.created <= self.deadline <= MAX_TIME:
             raise UsageError("header: need 0 <= created <= deadline")
         if not 0 < len(self.ct) <= MAX_CT:
             raise UsageError("header: key encapsulation out of range")
@@ -125,7 +127,8 @@ class Header:
             ct=reader.blob(MAX_CT),
         )
         reader.end()
-        if header.flags & ~_KNOWN_FLAGS or header.created > header.deadline or not header.ct:
+        times = 0 <= header.created <= header.deadline <= MAX_TIME
+        if header.flags & ~_KNOWN_FLAGS or not times or not header.ct:
             raise MalformedError("header: a field is out of range")
         return header
 
