@@ -2,10 +2,11 @@
  * sm2_curve_portable.c and sm2_curve_adx.c each define those, SM2_CURVE (the table to define),
  * SM2_CURVE_NAME, SM2_VECTOR_BYTES and SM2_SCAN_TARGET, and include this.
  *
- * Why no case is exceptional: additions are the complete formulas of Renes, Costello and Batina,
- * "Complete addition formulas for prime order elliptic curves" (2016), for a = -3, valid for every
- * pair of points. Runs of doublings go through Jacobian coordinates, which cost a third less; the
- * group has prime order, so doubling has no exception either, once infinity is (1 : 1 : 0). */
+ * Why no case is exceptional. What leaves this file, and every sum in a fixed-base multiplication,
+ * is homogeneous, and added with the complete formulas of Renes, Costello and Batina, "Complete
+ * addition formulas for prime order elliptic curves" (2016), for a = -3: valid for every pair of
+ * points. Inside point_mul, where doublings dominate, points are Jacobian; why the cheaper
+ * addition there meets no exception is said there. */
 
 #include "sm2_curve.h"
 
@@ -143,44 +144,92 @@ static void point_add_affine(sm2_point *r, const sm2_point *p, const sm2_affine 
     add_products(r, &x, &y, &z, &xy, &yz, &xz);
 }
 
-/* r = 2^times * p. In between (X : Y : Z) is (X/Z^2, Y/Z^3); a step costs 4M + 4S ("dbl-2001-b" of
- * the Explicit-Formulas Database, with 2*Y*Z as a product). */
-static void point_double_times(sm2_point *r, const sm2_point *p, int times)
+/* ---- the group law in Jacobian coordinates ---- */
+
+/* (X/Z^2, Y/Z^3), and (1 : 1 : 0) for the point at infinity. */
+typedef struct {
+    sm2_fe x, y, z;
+} jacobian;
+
+/* An entry of a table: with Z^2 and Z^3. */
+typedef struct {
+    sm2_fe x, y, z, zz, zzz;
+} cached;
+
+#define JACOBIAN_ONE                                                                               \
+    {                                                                                              \
+        {                                                                                          \
+            1, 0xffffffff, 0, UINT64_C(0x100000000)                                                \
+        }                                                                                          \
+    }
+static const jacobian jacobian_infinity = {JACOBIAN_ONE, JACOBIAN_ONE, {{0, 0, 0, 0}}};
+static const cached cached_infinity = {
+    JACOBIAN_ONE, JACOBIAN_ONE, {{0, 0, 0, 0}}, {{0, 0, 0, 0}}, {{0, 0, 0, 0}}};
+
+/* r = 2^times * r, at 4M + 4S each ("dbl-2001-b" of the Explicit-Formulas Database, with 2*Y*Z as a
+ * product). The group's order is odd, so no point but infinity doubles to infinity, and infinity
+ * does so here: (1 : 1 : 0) gives itself. */
+static void jacobian_double(jacobian *r, int times)
 {
-    sm2_fe x, y, z, t, u, v, m;
-    const uint64_t at_infinity = sm2_fe_zero_mask(&p->z);
-    fe_sqr(&t, &p->z);
-    fe_mul(&x, &p->x, &p->z);
-    fe_mul(&y, &p->y, &t);
-    z = p->z;
-    sm2_fe_move(&x, &sm2_fe_one, at_infinity);
-    sm2_fe_move(&y, &sm2_fe_one, at_infinity);
+    sm2_fe t, u, v, m;
     while (times--) {
-        fe_sqr(&t, &z);
-        fe_mul(&z, &y, &z);
-        fe_add(&z, &z, &z); /* Z' = 2YZ */
-        fe_add(&u, &x, &t);
-        fe_sub(&v, &x, &t);
+        fe_sqr(&t, &r->z);
+        fe_mul(&r->z, &r->y, &r->z);
+        fe_add(&r->z, &r->z, &r->z); /* Z' = 2YZ */
+        fe_add(&u, &r->x, &t);
+        fe_sub(&v, &r->x, &t);
         fe_mul(&u, &u, &v);
         fe_add(&m, &u, &u);
         fe_add(&m, &m, &u); /* m = 3(X - Z^2)(X + Z^2) */
-        fe_sqr(&t, &y);
+        fe_sqr(&t, &r->y);
         fe_add(&t, &t, &t); /* t = 2Y^2 */
-        fe_mul(&u, &x, &t);
+        fe_mul(&u, &r->x, &t);
         fe_add(&u, &u, &u); /* u = 4XY^2 */
         fe_sqr(&t, &t);
-        fe_add(&v, &u, &u);
-        fe_sqr(&x, &m);
-        fe_sub(&x, &x, &v); /* X' = m^2 - 2u */
-        fe_sub(&u, &u, &x);
+        fe_add(&t, &t, &t); /* t = 8Y^4 */
+        fe_sqr(&r->x, &m);
+        fe_sub(&r->x, &r->x, &u);
+        fe_sub(&r->x, &r->x, &u); /* X' = m^2 - 2u */
+        fe_sub(&u, &u, &r->x);
         fe_mul(&u, &u, &m);
-        fe_add(&t, &t, &t);
-        fe_sub(&y, &u, &t); /* Y' = m(u - X') - 8Y^4 */
+        fe_sub(&r->y, &u, &t); /* Y' = m(u - X') - t */
     }
-    fe_sqr(&t, &z);
-    fe_mul(&r->x, &x, &z);
-    r->y = y;
-    fe_mul(&r->z, &t, &z);
+}
+
+/* r = p + q for p and q not at infinity, p != q, p != -q ("add-1998-cmo-2"), 11M + 3S. */
+static void jacobian_add(jacobian *r, const jacobian *p, const cached *q)
+{
+    sm2_fe u, s, h, hh, d, t;
+    fe_sqr(&t, &p->z);
+    fe_mul(&h, &q->x, &t);
+    fe_mul(&t, &t, &p->z);
+    fe_mul(&d, &q->y, &t);
+    fe_mul(&u, &p->x, &q->zz);
+    fe_mul(&s, &p->y, &q->zzz);
+    fe_sub(&h, &h, &u); /* X2*Z1^2 - X1*Z2^2 */
+    fe_sub(&d, &d, &s); /* Y2*Z1^3 - Y1*Z2^3 */
+    fe_mul(&t, &p->z, &q->z);
+    fe_mul(&r->z, &t, &h);
+    fe_sqr(&hh, &h);
+    fe_mul(&h, &hh, &h);
+    fe_mul(&u, &u, &hh);
+    fe_sqr(&r->x, &d);
+    fe_sub(&r->x, &r->x, &h);
+    fe_sub(&r->x, &r->x, &u);
+    fe_sub(&r->x, &r->x, &u);
+    fe_sub(&u, &u, &r->x);
+    fe_mul(&u, &u, &d);
+    fe_mul(&s, &s, &h);
+    fe_sub(&r->y, &u, &s);
+}
+
+static void to_homogeneous(sm2_point *r, const jacobian *p)
+{
+    sm2_fe t;
+    fe_sqr(&t, &p->z);
+    fe_mul(&r->x, &p->x, &p->z);
+    fe_mul(&r->z, &t, &p->z);
+    r->y = p->y;
 }
 
 static uint64_t to_affine(sm2_affine *r, const sm2_point *p)
@@ -246,7 +295,7 @@ static inline void negate(sm2_fe *y, uint64_t mask)
         for (size_t i = 0; i < VECTORS(type); i++)                                                 \
             ((vector *)r)[i] = found[i];                                                           \
     }
-DEFINE_SCAN(scan_points, sm2_point)
+DEFINE_SCAN(scan_cached, cached)
 DEFINE_SCAN(scan_affine, sm2_affine)
 
 /* k*G with G's comb: one mixed addition for each window, thrown away where the digit is 0. */
@@ -277,35 +326,67 @@ static void base_mul(sm2_point *r, const uint64_t k[4])
 #define WINDOWS 52
 #define WINDOW_POINTS 16
 
-/* table[i] = (i + 1) * p */
-static void multiples(sm2_point table[WINDOW_POINTS], const sm2_affine *p)
+/* table[i] = (i + 1) * p. The multiples of p up to 16 are distinct and not opposite. */
+static void multiples(cached table[WINDOW_POINTS], const sm2_affine *p)
 {
-    table[0] = (sm2_point){p->x, p->y, sm2_fe_one};
-    for (int i = 1; i < WINDOW_POINTS; i++)
-        point_add_affine(&table[i], &table[i - 1], p);
+    table[0] = (cached){p->x, p->y, sm2_fe_one, sm2_fe_one, sm2_fe_one};
+    for (int i = 1; i < WINDOW_POINTS; i++) {
+        const cached *from = &table[i % 2 ? i / 2 : i - 1];
+        jacobian next = {from->x, from->y, from->z};
+        if (i % 2)
+            jacobian_double(&next, 1);
+        else
+            jacobian_add(&next, &next, &table[0]);
+        table[i] = (cached){.x = next.x, .y = next.y, .z = next.z};
+        fe_sqr(&table[i].zz, &next.z);
+        fe_mul(&table[i].zzz, &table[i].zz, &next.z);
+    }
 }
 
-/* k*P with signed windows of five bits, from the top. */
+/* k*P with signed windows of five bits, from the top.
+ *
+ * Before the last window the sum is 32*A*P for an integer A with 32*A + 16 < n, and the entry is
+ * d*P, |d| <= 16. If A and d are not 0, then 32*A is neither d nor -d modulo n, so the incomplete
+ * addition is right; if one of them is 0, the other is taken instead. In the last window k = 32*A
+ * + d may be anything, and the addition is complete. Three exceptions of jacobian_add are computed
+ * and thrown away, all of them with a 0; none changes its course. */
 static void point_mul(sm2_point *r, const sm2_affine *p, const uint64_t k[4])
 {
-    uint64_t doubled[6], negative;
-    sm2_point table[WINDOW_POINTS], entry, sum = infinity;
+    uint64_t doubled[6], negative, started = 0;
+    cached table[WINDOW_POINTS], entry;
+    jacobian sum = jacobian_infinity, next;
+    sm2_point last;
     shift_scalar(doubled, k);
     multiples(table, p);
     for (int i = WINDOWS - 1; i >= 0; i--) {
         const uint64_t digit = recode(&negative, doubled, WINDOW_BITS, i);
-        entry = infinity;
-        scan_points(&entry, table, WINDOW_POINTS, digit);
+        entry = cached_infinity;
+        scan_cached(&entry, table, WINDOW_POINTS, digit);
         negate(&entry.y, negative);
         if (i != WINDOWS - 1)
-            point_double_times(&sum, &sum, WINDOW_BITS);
-        point_add(&sum, &sum, &entry);
+            jacobian_double(&sum, WINDOW_BITS);
+        if (i == 0)
+            break;
+        jacobian_add(&next, &sum, &entry);
+        const uint64_t some = sm2_mask_nonzero(digit), both = started & some;
+        sm2_fe_move(&sum.x, &next.x, both);
+        sm2_fe_move(&sum.y, &next.y, both);
+        sm2_fe_move(&sum.z, &next.z, both);
+        sm2_fe_move(&sum.x, &entry.x, ~started);
+        sm2_fe_move(&sum.y, &entry.y, ~started);
+        sm2_fe_move(&sum.z, &entry.z, ~started);
+        started |= some;
     }
-    *r = sum;
+    to_homogeneous(r, &sum);
+    next = (jacobian){entry.x, entry.y, entry.z};
+    to_homogeneous(&last, &next);
+    point_add(r, r, &last);
     wipe(doubled, sizeof doubled);
     wipe(table, sizeof table);
     wipe(&sum, sizeof sum);
+    wipe(&next, sizeof next);
     wipe(&entry, sizeof entry);
+    wipe(&last, sizeof last);
 }
 
 /* ---- public values ---- */
@@ -314,28 +395,16 @@ static void public_double_mul(sm2_point *r, const uint64_t u[4], const sm2_affin
                               const uint64_t v[4])
 {
     uint64_t doubled[6], negative;
-    sm2_point table[WINDOW_POINTS], sum = infinity;
-    shift_scalar(doubled, v);
-    multiples(table, p);
-    for (int i = WINDOWS - 1; i >= 0; i--) {
-        const uint64_t digit = recode(&negative, doubled, WINDOW_BITS, i);
-        point_double_times(&sum, &sum, i == WINDOWS - 1 ? 0 : WINDOW_BITS);
-        if (digit) {
-            sm2_point entry = table[digit - 1];
-            negate(&entry.y, negative);
-            point_add(&sum, &sum, &entry);
-        }
-    }
+    point_mul(r, p, v);
     shift_scalar(doubled, u);
     for (int i = 0; i < SM2_COMB_WINDOWS; i++) {
         const uint64_t digit = recode(&negative, doubled, SM2_COMB_BITS, i);
         if (digit) {
             sm2_affine entry = sm2_base_comb[i][digit - 1];
             negate(&entry.y, negative);
-            point_add_affine(&sum, &sum, &entry);
+            point_add_affine(r, r, &entry);
         }
     }
-    *r = sum;
 }
 
 /* One inversion for a row of the table: the inverse of the product of all Z, taken apart from the
@@ -365,7 +434,7 @@ static void comb(sm2_comb table, const sm2_affine *p)
         for (int j = 1; j < SM2_COMB_POINTS; j++)
             point_add(&row[j], &row[j - 1], &row[0]);
         to_affine_row(table[i], row);
-        point_double_times(&row[0], &row[SM2_COMB_POINTS - 1], 1);
+        point_add(&row[0], &row[SM2_COMB_POINTS - 1], &row[SM2_COMB_POINTS - 1]);
     }
 }
 

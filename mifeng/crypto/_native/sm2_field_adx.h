@@ -11,12 +11,10 @@
 #include "sm2_field.h"
 
 /* One step of the reduction explained in sm2_field_portable.h: t0 is cleared, and its register
- * becomes the top limb. */
+ * becomes the top limb. %rcx is 32. */
 #define SM2_FOLD(t0, t1, t2, t3)                                                                   \
-    "movq " t0 ", %%rax\n\t"                                                                       \
-    "movq " t0 ", %%rdx\n\t"                                                                       \
-    "shlq $32, %%rax\n\t"                                                                          \
-    "shrq $32, %%rdx\n\t"                                                                          \
+    "shlxq %%rcx, " t0 ", %%rax\n\t"                                                               \
+    "shrxq %%rcx, " t0 ", %%rdx\n\t"                                                               \
     "addq " t0 ", " t1 "\n\t"                                                                      \
     "adcq $0, " t2 "\n\t"                                                                          \
     "adcq $0, " t3 "\n\t"                                                                          \
@@ -28,6 +26,7 @@
 
 /* The product in %r8...%r15 to (%rdi). */
 #define SM2_REDUCE                                                                                 \
+    "movl $32, %%ecx\n\t"                                                                          \
     SM2_FOLD("%%r8", "%%r9", "%%r10", "%%r11")                                                     \
     SM2_FOLD("%%r9", "%%r10", "%%r11", "%%r8")                                                     \
     SM2_FOLD("%%r10", "%%r11", "%%r8", "%%r9")                                                     \
@@ -98,8 +97,8 @@ static __attribute__((noinline)) void fe_mul(sm2_fe *r, const sm2_fe *a, const s
                      SM2_ROW("16", "%%r10", "%%r11", "%%r12", "%%r13", "%%r14")
                      SM2_ROW("24", "%%r11", "%%r12", "%%r13", "%%r14", "%%r15")
                      SM2_REDUCE
-                     :
-                     : "D"(r), "S"(a), "c"(b)
+                     : "+c"(b)
+                     : "D"(r), "S"(a)
                      : SM2_CLOBBERS);
 }
 
@@ -152,7 +151,7 @@ static __attribute__((noinline)) void fe_sqr(sm2_fe *r, const sm2_fe *a)
                      SM2_REDUCE
                      :
                      : "D"(r), "S"(a)
-                     : SM2_CLOBBERS);
+                     : "rcx", SM2_CLOBBERS);
 }
 
 static inline void fe_add(sm2_fe *r, const sm2_fe *a, const sm2_fe *b)
