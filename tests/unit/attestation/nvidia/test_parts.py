@@ -4,7 +4,7 @@ from base64 import b64encode
 from hashlib import sha256
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attestation import x509
@@ -171,6 +171,13 @@ def test_keys_of_another_curve_are_refused() -> None:
     """Only P-384 signs anything here."""
     with pytest.raises(EvidenceUntrustedError, match="P-384"):
         certificates.point(_loaded(sim.Cert(**{**vars(ROOT), "public": _p256()})))
+
+
+def test_keys_that_are_no_curve_points_are_refused() -> None:
+    """An RSA certificate parses, and signs nothing here."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    with pytest.raises(EvidenceUntrustedError, match="P-384"):
+        certificates.point(_loaded(sim.Cert(**{**vars(ROOT), "public": key})))
 
 
 def _p256() -> ec.EllipticCurvePrivateKey:

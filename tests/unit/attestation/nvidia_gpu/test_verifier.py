@@ -128,6 +128,34 @@ def test_a_protected_pcie_gpu_alone_is_not_decided() -> None:
     assert (word, codes) == ("unverified", ["nvidia-gpu.topology"])
 
 
+@pytest.mark.parametrize("absent", ["f21", "f36"])
+def test_one_sign_of_protected_pcie_is_enough(absent: str) -> None:
+    """A driver that sends only the flag, or only the status, is in that mode all the same."""
+    gpu = sim.gpu(protected=True).with_fields(**{absent: None})
+    assert judge(gpu) == ("unverified", ["nvidia-gpu.topology"])
+
+
+def test_a_decoder_status_matters_only_where_a_manifest_names_it() -> None:
+    """Without an active index 35 nothing depends on NVDEC0_STATUS."""
+    gpu = sim.blackwell().with_fields(f11=None)
+    certs = sim.rim_certs("GB100")
+    driver = sim.driver_rim(version="575.32", product="GB100", active=(14, 21), certs=certs)
+    given = sim.replaced(sim.gpu_collateral(gpu), Role.DRIVER_RIM, driver.xml())
+    assert judge(gpu, given) == ("accepted", [])
+    _, codes = judge(gpu, sim.collateral(sim.pem(gpu.certs)))
+    assert "nvidia-gpu.nvdec0" not in codes
+
+
+def test_a_board_without_names_still_has_a_manifest_name() -> None:
+    """Absent project fields leave gaps in the name to fetch, nothing else."""
+    gpu = GPU.with_fields(f15=None, f17=None, f18=None)
+    claims = VERIFIER.verify(gpu.report(), WHOLE, now=sim.NOW)
+    listed = claims.details["rim_ids"]
+    assert isinstance(listed, list)
+    assert listed[1] == "NV_GPU_VBIOS____9600740020"
+    assert claims.refused == ()
+
+
 def test_missing_collateral_is_listed_completely() -> None:
     """Without manifests and OCSP the verdict is unverified and says everything it lacks."""
     word, codes = judge(given=sim.collateral(CHAIN))
