@@ -29,7 +29,6 @@ from .store import LogStore, OpenIntent, Row, StoreError
 
 MAX_GROUP: Final = 4096
 MAX_WAITING: Final = 65_536
-_MAX_GROUP_BYTES: Final = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)

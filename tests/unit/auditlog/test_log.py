@@ -21,6 +21,7 @@ from gateway.auditlog.errors import (
 )
 from gateway.auditlog.guard import FileGuard
 from gateway.auditlog.log import MAX_BLOB, AuditLog, Recorded
+from gateway.auditlog.sqlite import SqliteStore
 from mifeng.crypto import sm3
 from mifeng.errors import UsageError
 from mifeng.protocol import checkpoint, entries, merkle, promise, proof
@@ -351,6 +352,15 @@ async def test_a_second_gateway_is_refused(tmp_path: Path, log: AuditLog) -> Non
     with pytest.raises(LogLockedError):
         await AuditLog.open(other, KEYS)
     await dispatch(log, 1)
+
+
+async def test_a_second_process_is_refused_by_the_database_too(tmp_path: Path) -> None:
+    """A guard of its own does not let a second gateway in: the database has its own lock."""
+    log = await start(tmp_path)
+    with pytest.raises(LogLockedError):
+        SqliteStore(tmp_path / "log.db", ORIGIN)
+    await log.close()
+    SqliteStore(tmp_path / "log.db", ORIGIN).close()
 
 
 async def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:

@@ -170,6 +170,14 @@ def test_a_rewritten_log_is_convicted() -> None:
         checkpoint.check_consistent(SM3, wrong_empty, signed(at(3)), [])
 
 
+def test_a_forged_past_is_convicted_though_the_present_is_proved() -> None:
+    """A path that leads to the new root but not to the old one shows that the old was a lie."""
+    for old in (3, 5, 6, 7):
+        lied = signed(dataclasses.replace(at(old), root=LEAVES[0]))
+        with pytest.raises(LogInconsistentError):
+            checkpoint.check_consistent(SM3, lied, signed(at(9)), path(old, 9))
+
+
 def test_an_older_or_foreign_checkpoint_is_refused() -> None:
     """A log does not shrink, and another log does not continue it."""
     with pytest.raises(PeerError):
