@@ -58,7 +58,7 @@ class CelCondition:
         }
         try:
             found = self.program.execute(context)
-        except (ValueError, TypeError, RuntimeError) as exc:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as exc:
             found = f"{type(exc).__name__}: {exc}"
         if found is True:
             return ()

@@ -18,6 +18,7 @@ from .conditions import CelCondition, ConditionError
 from .document import KindDocument, PolicyDocument, unix
 
 MAX_POLICY_BYTES: Final = 1 << 20
+MAX_DEPTH: Final = 16
 SHIPPED: Final = (
     "production-h100-tdx",
     "production-h100-snp",
@@ -71,9 +72,15 @@ def parse_document(raw: bytes) -> PolicyDocument:
 
 
 def _refuse_anchors(raw: bytes) -> None:
+    """Raise for anchors, aliases and deep nesting, before anything is built."""
+    depth = 0
     for event in yaml.parse(raw, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise yaml.YAMLError(f"anchors and aliases are not part of a policy{event.start_mark}")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {MAX_DEPTH} levels{event.start_mark}")
 
 
 def parse(raw: bytes) -> Policy:

@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from attestation.bundle import Bundle
 from attestation.errors import AttestationError
 from mifeng.client import ClientConfig
-from mifeng.errors import MifengError, NodeRejectedError, UsageError
+from mifeng.errors import MifengError, NodeRejectedError
 from mifeng.protocol.offer import Offer
 from mifeng.protocol.session import Terms, TrustedNode, trust
 
+from .appraisal import verify
 from .options import client, config_option, json_option, print_json
 
 
@@ -155,68 +155,4 @@ def save(config: Path, model: str, out: Path) -> None:
     click.echo(f"{out}: {out.stat().st_size} bytes", err=True)
 
 
-@command.command("verify")
-@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--policy", required=True, help="Shipped profile, or a policy file (.yaml).")
-@click.option("--at", help="Instant to judge for (RFC 3339); now, if not given.")
-@json_option
-@click.pass_context
-def verify(
-    context: click.Context, bundle: Path, policy: str, at: str | None, as_json: bool
-) -> None:
-    """Appraise a saved bundle offline: CPU, accelerators and keyset together.
-
-    The bundle's own freshness is taken as given: this says what the evidence proves, not that
-    it was made for you. Exit status 0 accepted, 10 refused, 20 not authentic, 30 malformed.
-    """
-    from attestation.appraise import appraise
-    from attestation.errors import EvidenceMalformedError, PolicyViolatedError
-
-    now = _instant(at)
-    chosen = _policy(policy)
-    document: dict[str, Any]
-    try:
-        decoded = Bundle.decode(bundle.read_bytes())
-        key = appraise(decoded, chosen, nonce32=decoded.freshness.nonce32, now=now)
-    except AttestationError as exc:
-        malformed = isinstance(exc, EvidenceMalformedError)
-        status = 30 if malformed else 10 if isinstance(exc, PolicyViolatedError) else 20
-        findings = [
-            {"code": f.code, "claim": f.claim, "required": f.required, "found": f.found}
-            for f in exc.findings
-        ]
-        document = {"accepted": False, "code": exc.code, "findings": findings}
-    else:
-        status = 0
-        document = {
-            "accepted": True,
-            "tier": key.tier.label,
-            "simulated": key.simulated,
-            "keyset": key.keyset_digest.hex(),
-            "valid_until": datetime.fromtimestamp(key.valid_until, UTC).isoformat(),
-            "freshness": "not-checked",
-        }
-    if as_json:
-        print_json(document)
-    else:
-        Console().print(document)
-    context.exit(status)
-
-
-def _instant(text: str | None) -> int:
-    try:
-        moment = datetime.fromisoformat(text) if text else datetime.now(UTC)
-    except ValueError as exc:
-        raise UsageError(f"--at {text!r}: need RFC 3339") from exc
-    if moment.tzinfo is None:
-        raise UsageError("--at: need an offset, e.g. Z")
-    return int(moment.timestamp())
-
-
-def _policy(name: str) -> Any:  # noqa: ANN401 - attestation.Policy, imported lazily
-    import policies
-
-    try:
-        return policies.load(name) if name.endswith((".yaml", ".yml")) else policies.shipped(name)
-    except (policies.PolicyError, OSError) as exc:
-        raise UsageError(f"--policy: {exc}") from exc
+command.add_command(verify)

@@ -21,7 +21,7 @@ from attestation.report import ear, plain
 from attestation.verdict import Decision, Expected, Verdict, examine
 from policies import PolicyError, load
 
-from .reading import describe
+from .reading import describe, printable
 
 EXIT_STATUS: Final = {
     Decision.ACCEPTED: 0,
@@ -113,12 +113,12 @@ def read_policy(path: Path | None) -> Policy | None:
         raise click.UsageError(f"{path}: {exc}") from exc
 
 
-@click.group()
-def evidence() -> None:
+@click.group("evidence")
+def command() -> None:
     """Verify or read a file of attestation evidence, offline."""
 
 
-@evidence.command()
+@command.command()
 @click.argument("file", metavar="EVIDENCE", type=_FILE)
 @click.option("--kind", required=True, type=_KINDS, help="What the evidence is.")
 @click.option("--at", required=True, type=INSTANT, help="The instant the verdict is for.")
@@ -165,20 +165,21 @@ def verify(
     sys.exit(EXIT_STATUS[verdict.decision])
 
 
-@evidence.command()
+@command.command()
 @click.argument("file", metavar="EVIDENCE", type=_FILE)
 @click.option("--kind", type=_KINDS, help="What the evidence is; guessed if not given.")
 def show(file: Path, kind: str | None) -> None:
     """Print what EVIDENCE says, without judging it."""
     reading = describe(read_file(file), None if kind is None else EvidenceKind(kind))
     console = Console()
-    console.print(f"[bold]{reading.title}[/bold]  NOT VERIFIED: anyone can write these bytes")
+    console.print(printable(reading.title), style="bold")
+    console.print("NOT VERIFIED: anyone can write these bytes")
     for part in reading.parts:
         table = Table(title=part.title, title_justify="left", show_header=False)
         table.add_column(style="cyan", no_wrap=True)
         table.add_column(overflow="fold")
         for name, value in part.rows:
-            table.add_row(name, value)
+            table.add_row(printable(name), printable(value))
         console.print(table)
     sys.exit(0 if reading.parts else EXIT_STATUS[Decision.MALFORMED])
 
@@ -202,7 +203,7 @@ def findings_table(findings: tuple[Finding, ...]) -> Table:
     for heading in ("code", "claim", "required", "found"):
         table.add_column(heading, overflow="fold")
     for each in findings:
-        table.add_row(each.code, each.claim, each.required, each.found)
+        table.add_row(*map(printable, (each.code, each.claim, each.required, each.found)))
     return table
 
 
@@ -211,12 +212,12 @@ def claims_table(claims: Claims) -> Table:
     table = Table(title="Claims", title_justify="left", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("hardware", str(claims.hardware_id))
+    table.add_row("hardware", printable(str(claims.hardware_id)))
     table.add_row("report data", claims.report_data.hex())
     for name, value in claims.measurements.items():
-        table.add_row(name, value.hex())
+        table.add_row(printable(name), value.hex())
     for name, detail in claims.details.items():
-        table.add_row(name, json.dumps(plain(detail), ensure_ascii=False))
+        table.add_row(printable(name), printable(json.dumps(plain(detail), ensure_ascii=False)))
     return table
 
 
@@ -242,5 +243,5 @@ def _print_verdict(verdict: Verdict) -> None:
             if word is not None
         )
         if status:
-            console.print(f"status: {status}")
+            console.print(printable(f"status: {status}"))
         console.print(claims_table(each))

@@ -12,6 +12,8 @@ from policies import PolicyError, parse
 from policies.cases import Outcome, run_cases
 from policies.load import SHIPPED, shipped_bytes
 
+from .reading import printable
+
 _FAILED = 1
 
 
@@ -26,12 +28,12 @@ def _read(name: str) -> bytes:
         raise click.UsageError(f"{name}: {exc.strerror}; shipped are {shipped}") from exc
 
 
-@click.group()
-def policy() -> None:
+@click.group("policy")
+def command() -> None:
     """Test or read a policy: a file, or the name of a shipped profile."""
 
 
-@policy.command()
+@command.command()
 @click.argument("names", metavar="POLICY...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(names: tuple[str, ...], as_json: bool) -> None:
@@ -62,12 +64,14 @@ def test(names: tuple[str, ...], as_json: bool) -> None:
 def _print(outcomes: dict[str, tuple[Outcome, ...]]) -> None:
     console = Console()
     for name, each in outcomes.items():
-        table = Table(title=name, title_justify="left")
+        table = Table(title=printable(name), title_justify="left")
         for heading in ("case", "expected", "found", ""):
             table.add_column(heading, overflow="fold")
         for outcome in each:
             mark = "[green]ok[/]" if outcome.passed else "[red]FAILED[/]"
-            table.add_row(outcome.name, _words(outcome.expected), _words(outcome.found), mark)
+            table.add_row(
+                printable(outcome.name), _words(outcome.expected), _words(outcome.found), mark
+            )
         console.print(table)
 
 
@@ -75,7 +79,7 @@ def _words(codes: tuple[str, ...]) -> str:
     return ", ".join(codes) or "accepted"
 
 
-@policy.command()
+@command.command()
 @click.argument("name", metavar="POLICY")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(name: str, as_json: bool) -> None:
@@ -117,5 +121,6 @@ def show(name: str, as_json: bool) -> None:
     console = Console()
     if found.unsafe_allow_simulated:
         console.print("[bold red]UNSAFE: accepts simulated evidence, which anyone can make[/]")
-    console.print(f"{found.name}  SM3 {found.digest.hex()}")
-    console.print(raw.decode(), markup=False, highlight=False)
+    console.print(printable(f"{found.name}  SM3 {found.digest.hex()}"))
+    for line in raw.decode().splitlines():
+        console.print(printable(line))

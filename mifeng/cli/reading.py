@@ -11,6 +11,8 @@ from enum import Enum
 from importlib import import_module
 from typing import Final
 
+from rich.text import Text
+
 from attestation import AttestationError, Collateral, Evidence, EvidenceKind, json_strict
 from attestation.containers import normalise
 
@@ -138,6 +140,15 @@ def _rows(prefix: str, value: object) -> Iterator[tuple[str, str]]:
             yield from _rows(f"{prefix}[{index}]", each)
     else:
         yield prefix, _text(value)
+
+
+def printable(text: str) -> Text:
+    """Return untrusted text as it is safe to print: no markup, no control characters."""
+    return Text(
+        "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+        )
+    )
 
 
 def _join(prefix: str, name: str) -> str:

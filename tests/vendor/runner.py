@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from attestation.verdict import Decision
-from mifeng.cli.evidence import EXIT_STATUS, evidence
+from mifeng.cli.evidence import EXIT_STATUS
+from mifeng.cli.evidence import command as evidence
 
 DIRECTORY = os.environ.get("MIFENG_EVIDENCE_DIR")
 needs_evidence = [
