@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,13 @@ def create_log(settings: GatewayConfig) -> str:
     key = Sm2NoteSigner(settings.log.origin, read_keys(settings).signer).key
     pin = {"origin": settings.log.origin, "keys": [key.encode()], "witnesses": [], "quorum": 0}
     return yaml.safe_dump({"log": pin}, sort_keys=False)
+
+
+def raise_file_limit() -> None:
+    """Let this process hold as many connections as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def read_policy(name: str) -> Policy:
@@ -216,6 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     events.configure(logging.INFO)
+    raise_file_limit()
     try:
         settings = load(arguments.config)
         if arguments.create_log:

@@ -29,7 +29,7 @@ from mifeng.protocol.messages import MessageType
 from mifeng.protocol.offer import Offer
 
 from .admission import Lease, Rejection, admit
-from .auditlog.errors import AuditLogError, IntentClosedError
+from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError
 from .auditlog.log import AuditLog
 from .events import log
 from .link import Link, LinkLostError
@@ -153,7 +153,7 @@ class Nodes:
             try:
                 await self._connected(node)
                 failures = 0
-            except (OSError, LinkLostError):
+            except (OSError, LinkLostError, AuditLogError):
                 failures += 1
             node.link, node.status = None, None
             self.changed.set()
@@ -309,7 +309,7 @@ class Nodes:
     async def _readmit(self, node: Node, link: Link) -> None:
         try:
             await self._admit(node, link)
-        except LinkLostError:
+        except (LinkLostError, AuditLogError):
             link.close()
         finally:
             node.admitting = False
@@ -320,14 +320,14 @@ class Nodes:
                 tally = verify_statement(statement, lease, receipt.verify_tally)
             except PeerError:
                 continue
-            await self._audit.append(
-                entries.Tally(
-                    at=int(self._clock()),
-                    node=node.node_id,
-                    keyset=tally.keyset,
-                    statement=statement,
-                )
+            entry = entries.Tally(
+                at=int(self._clock()),
+                node=node.node_id,
+                keyset=tally.keyset,
+                statement=statement,
             )
+            with contextlib.suppress(AuditLogError):  # the next tally says the same and more
+                await self._audit.append(entry)
             return
 
     async def _late(self, node: Node, statement: bytes) -> None:
@@ -343,6 +343,8 @@ class Nodes:
         intent = made.intent_index
         try:
             await self._audit.completion(h=made.h, intent=intent, receipt=statement)
+        except LogUnavailableError:
+            log.error("receipt.unrecorded", node=made.model)
         except IntentClosedError as exc:
             if exc.closing is None:
                 return

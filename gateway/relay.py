@@ -22,7 +22,7 @@ from mifeng.protocol.header import Header, request_digest
 from mifeng.protocol.messages import Intent, Message, MessageType, Open, Problem, Record
 
 from .admission import Lease, check_request
-from .auditlog.errors import LogUnavailableError
+from .auditlog.errors import AuditLogError, LogUnavailableError
 from .auditlog.log import AuditLog, Dispatch
 from .events import log
 from .link import LinkLostError, LinkStream
@@ -209,12 +209,17 @@ class Relay:
     async def _dispatch(self, exchange: _Exchange) -> LinkStream:
         """Make the INTENT durable, then send it and OPEN to the node."""
         header, node = exchange.header, exchange.node
-        exchange.intent = await self._audit.intent(
-            h=exchange.h,
-            keyset=header.keyset_digest,
-            tenant=header.tenant,
-            deadline=header.deadline,
-        )
+        try:
+            exchange.intent = await self._audit.intent(
+                h=exchange.h,
+                keyset=header.keyset_digest,
+                tenant=header.tenant,
+                deadline=header.deadline,
+            )
+        except LogUnavailableError:
+            raise
+        except AuditLogError:
+            raise ProblemError("request.replayed") from None
         link = node.link
         if link is None:
             await self._refuse(exchange, "node.unavailable")

@@ -201,20 +201,20 @@ class Cluster:
         """
         wanted = len(self.nodes) if nodes is None else nodes
         give_up = time.monotonic() + READY_S
-        transport = httpx.HTTPTransport(uds=str(self.http_socket))
-        with httpx.Client(transport=transport, base_url="http://gateway") as http:
-            while time.monotonic() < give_up:
-                if (text := self.gateway.failed()) is not None:
-                    raise UsageError(f"gateway ended: {text}")
-                if self._admitted(http) >= wanted:
-                    return
-                time.sleep(0.05)
+        while time.monotonic() < give_up:
+            if (text := self.gateway.failed()) is not None:
+                raise UsageError(f"gateway ended: {text}")
+            if self.http_socket.exists() and self._admitted() >= wanted:
+                return
+            time.sleep(0.05)
         logs = "\n".join(p.log.read_text("utf-8", "replace")[-600:] for p in self.processes())
         raise UsageError(f"the cluster did not become ready: {logs}")
 
-    def _admitted(self, http: httpx.Client) -> int:
+    def _admitted(self) -> int:
+        transport = httpx.HTTPTransport(uds=str(self.http_socket))
         try:
-            text = http.get("/metrics").text
+            with httpx.Client(transport=transport, base_url="http://gateway") as http:
+                text = http.get("/metrics").text
         except httpx.HTTPError:
             return -1
         line = next((row for row in text.splitlines() if row.startswith("mifeng_nodes_adm")), "0")
