@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from attestation.azure_vtpm import hcl
 from attestation.azure_vtpm.roots import ROOTS
 from attestation.azure_vtpm.verifier import AzureVtpmVerifier
 from attestation.claims import Claims
 from attestation.containers import normalise
-from attestation.errors import AttestationError
+from attestation.errors import AttestationError, EvidenceUntrustedError
 from attestation.evidence import Collateral, Evidence, EvidenceKind, Role
 from attestation.tpm2.quote import SignedQuote
 from attestation.tpm2.quote import verify as verify_quote
@@ -202,6 +203,36 @@ def test_a_quote_without_its_machine_is_no_evidence(name: str) -> None:
     codes, claims = outcome(Case(name, (), DECEMBER_2025, ""))
     assert claims is None
     assert codes[0].startswith("azure-vtpm.evidence.")
+
+
+def binary_quote(name: str) -> SignedQuote:
+    """Return a quote as the tooling stores it: three vectors with 64-bit lengths."""
+    raw = (HOME / name / "quote.bin").read_bytes()
+    parts: list[bytes] = []
+    while raw and len(parts) < 2:
+        size = int.from_bytes(raw[:8], "little")
+        parts.append(raw[8 : 8 + size])
+        raw = raw[8 + size :]
+    values = raw[8:]
+    pcrs = tuple(values[at : at + 32] for at in range(0, len(values), 32))
+    return SignedQuote(signature=parts[0], message=parts[1], pcrs=pcrs)
+
+
+def test_stored_quotes_verify_under_their_own_key_only() -> None:
+    """Each of three machines' quotes verifies with that machine's key and with no other."""
+    pem = load_pem_public_key((HOME / "kinvolk/akpub.pem").read_bytes())
+    keys = {"kinvolk": pem} | {
+        name: hcl.parse((HOME / name / "hcl-report.bin").read_bytes()).ak
+        for name in ("trustee-snp", "trustee-tdx")
+    }
+    for name in keys:
+        for owner, key in keys.items():
+            if owner == name:
+                found = verify_quote(binary_quote(name), key, code="test")
+                assert found.attest.extra_data == b"challenge"
+            else:
+                with pytest.raises(EvidenceUntrustedError, match=r"test\.signature"):
+                    verify_quote(binary_quote(name), key, code="test")
 
 
 def test_evidence_of_two_real_machines_does_not_mix() -> None:
