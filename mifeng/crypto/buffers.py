@@ -34,9 +34,3 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         self.__reduce__()
-
-    def __copy__(self) -> NoReturn:
-        self.__reduce__()
-
-    def __deepcopy__(self, memo: object) -> NoReturn:
-        self.__reduce__()

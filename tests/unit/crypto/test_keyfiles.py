@@ -153,6 +153,19 @@ def test_a_scalar_beside_another_point_is_refused() -> None:
     assert key.public_bytes == known.PUBLIC
 
 
+def test_other_versions_of_the_structures_are_refused() -> None:
+    """PrivateKeyInfo is version 0, ECPrivateKey version 1, and points have no unused bits."""
+    honest = keyfiles._sm2_key_info(known.SCALAR, known.PUBLIC)
+    for old, new in (
+        (b"\x02\x01\x00\x30", b"\x02\x01\x01\x30"),
+        (b"\x02\x01\x01\x04\x20", b"\x02\x01\x02\x04\x20"),
+        (b"\x03\x42\x00\x04", b"\x03\x42\x01\x04"),
+    ):
+        assert honest.count(old) == 1
+        with pytest.raises(KeyFormatError):
+            keyfiles.read_private(keyfiles._armour("PRIVATE KEY", honest.replace(old, new)), None)
+
+
 @pytest.mark.parametrize("iterations", [0, 10_000_001, 1 << 70])
 def test_unreasonable_iteration_counts_are_refused(iterations: int) -> None:
     """A key file cannot keep its reader busy for hours."""

@@ -212,6 +212,18 @@ def test_the_aead_seals_and_opens(one: Suite) -> None:
         aead.seal_into(NONCE, b"data", b"", bytearray(19))
 
 
+@each_suite
+def test_a_refused_message_leaves_no_plaintext(one: Suite) -> None:
+    """After a failure the output buffer holds none of the plaintext, whatever the suite."""
+    aead, plaintext = one.aead(bytes(one.key_bytes)), bytes(range(1, 101))
+    bent = bytearray(aead.seal(NONCE, plaintext, b""))
+    bent[-1] ^= 1
+    out = bytearray(len(plaintext))
+    with pytest.raises(DecryptionError):
+        aead.open_into(NONCE, bent, b"", out)
+    assert not any(out[i : i + 4] == plaintext[i : i + 4] for i in range(len(plaintext) - 3))
+
+
 def test_rfc_5869_holds_for_intl() -> None:
     """RFC 5869 A.1: HKDF-SHA256, basic test case."""
     one = SUITES[0x0101]
