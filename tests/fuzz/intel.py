@@ -26,6 +26,7 @@ class _Leaf:
     """A PCK certificate with any extension, without signing one for every input."""
 
     def __init__(self, extension: bytes) -> None:
+        """Keep the extension."""
         self._extension = extension
 
     def private(self, oid: str) -> bytes | None:
@@ -50,6 +51,7 @@ def _evidence(data: bytes) -> object:
 
 
 def _leaf() -> Certificate:
+    """Return an honest PCK certificate."""
     der = LEAF.make().public_bytes(Encoding.DER)
     return load_certificate(der, what="leaf", code="fuzz")
 

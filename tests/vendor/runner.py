@@ -41,6 +41,7 @@ class Row:
     status: Mapping[str, str | None] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        """Return the name of the row in test output."""
         return f"{self.evidence}@{self.at[:10]}"
 
 

@@ -56,6 +56,7 @@ def utc(instant: int) -> str:
 
 
 def _name(common: str) -> x509.Name:
+    """Return a name of the simulated vendor."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, common),
@@ -65,16 +66,19 @@ def _name(common: str) -> x509.Name:
 
 
 def _der(tag: int, value: bytes) -> bytes:
+    """Return one DER element."""
     size = len(value)
     head = bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2)
     return bytes([tag]) + head + value
 
 
 def _pair(arc: bytes, value: bytes) -> bytes:
+    """Return a pair of id and value under the extension's arc."""
     return _der(0x30, _der(0x06, _ARC + arc) + value)
 
 
 def _int(value: int) -> bytes:
+    """Return a DER INTEGER."""
     return _der(0x02, value.to_bytes(value.bit_length() // 8 + 1))
 
 
@@ -148,6 +152,7 @@ class Cert:
 
 
 def _usage(*, ca: bool, crl: bool) -> x509.KeyUsage:
+    """Return the key usage of a CA or of a leaf."""
     return x509.KeyUsage(
         digital_signature=not ca,
         content_commitment=False,
@@ -272,6 +277,7 @@ ENCLAVE_FIELDS: Mapping[str, bytes] = {
 
 
 def _components(*svns: int) -> list[dict[str, object]]:
+    """Return sixteen components, zeros last."""
     return [{"svn": svn} for svn in (*svns, *[0] * (16 - len(svns)))]
 
 
@@ -368,6 +374,7 @@ Bend = Callable[[bytes], bytes]
 
 
 def _same(raw: bytes) -> bytes:
+    """Return what was given."""
     return raw
 
 
@@ -446,6 +453,7 @@ class IntelWorld:
         return self.bend_quote(raw)
 
     def _header(self) -> bytes:
+        """Return the quote header."""
         parts = {
             "version": self.version.to_bytes(2, "little"),
             "att_key_type": (2).to_bytes(2, "little"),
@@ -458,6 +466,7 @@ class IntelWorld:
         return b"".join(parts.values())
 
     def _body(self) -> bytes:
+        """Return the quote body, with its type and size where the version has them."""
         if not self.is_td:
             raw = enclave_report(**{**ENCLAVE_FIELDS, **self.body})
             number = 1
@@ -518,6 +527,7 @@ class IntelWorld:
 
 
 def _der_of(cert: Cert) -> bytes:
+    """Return a certificate as DER."""
     return cert.make().public_bytes(Encoding.DER)
 
 

@@ -14,6 +14,7 @@ MEASUREMENT = bytes(range(48))
 
 
 def _same(raw: bytes) -> bytes:
+    """Return what was given."""
     return raw
 
 
@@ -64,6 +65,7 @@ class SimulatedNode:
         )
 
     def _device(self, index: int, nonce: bytes) -> bytes:
+        """Return one device's report."""
         return forge(
             report_data=nonce,
             measurement=self.measurement,
@@ -73,6 +75,7 @@ class SimulatedNode:
         )
 
     def _digest(self) -> bytes:
+        """Return the digest the evidence commits to."""
         return sm3(self.keyset if self.bound_keyset is None else self.bound_keyset)
 
     def bundle(self) -> Bundle:

@@ -139,6 +139,7 @@ def test_ear_is_printed_instead(report: Path, rules: Path, monkeypatch: pytest.M
     assert shown["submods"]["0:simulated"]["ear.appraisal-policy-id"] == "unsafe-simulated"
 
     def absent(name: str) -> str:
+        """Find no distribution."""
         raise module.PackageNotFoundError(name)
 
     monkeypatch.setattr(module, "version", absent)
@@ -347,6 +348,7 @@ def test_a_real_bundle_is_printed_without_the_word(
     real = appraisal.appraise
 
     def pretend(*arguments: object, **named: object) -> object:
+        """Return a real verdict that says it is not simulated."""
         key = real(*arguments, **named)  # type: ignore[arg-type]
         return SimpleNamespace(
             **{name: getattr(key, name) for name in key.__slots__} | {"simulated": False}

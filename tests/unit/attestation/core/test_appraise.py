@@ -309,6 +309,7 @@ def test_an_unsupported_device_is_never_accepted() -> None:
     """No verifier, no verdict."""
 
     def nobody(kind: EvidenceKind) -> Verifier:
+        """Refuse every kind."""
         raise EvidenceUnsupportedError(Finding("x.unsupported", kind, "a verifier", "none"))
 
     with pytest.raises(EvidenceUnsupportedError):
@@ -319,6 +320,7 @@ class Stub:
     """A verifier that returns claims it was given, bound to what the bundle binds."""
 
     def __init__(self, **changes: object) -> None:
+        """Keep what to change."""
         self._real = SimulatedVerifier((published_root(),))
         self._changes = changes
 

@@ -111,7 +111,10 @@ def examine_devices(monkeypatch: pytest.MonkeyPatch, *outcomes: object) -> Verdi
     left = list(outcomes)
 
     class Scripted:
+        """Plays back outcomes."""
+
         def verify(self, raw: bytes, collateral: Collateral, *, now: int) -> Claims:
+            """Return or raise the next outcome."""
             outcome = left.pop(0)
             if isinstance(outcome, Exception):
                 raise outcome
@@ -160,6 +163,7 @@ def test_the_worst_failure_of_several_names_the_verdict(monkeypatch: pytest.Monk
     """All findings are listed, whichever device they come from."""
 
     def failure(kind: type[AttestationError], code: str) -> AttestationError:
+        """Return an error of one finding."""
         return kind(Finding(code, "x", "x", "x"))
 
     found = examine_devices(

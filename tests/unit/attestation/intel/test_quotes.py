@@ -418,6 +418,7 @@ def test_concatenated_der_is_a_chain_too() -> None:
     """Certification data of concatenated DER, zero-padded, reads like PEM."""
 
     def der(parts: Sequence[bytes]) -> bytes:
+        """Return the chain as DER, padded."""
         del parts
         certs = (intel.LEAF, intel.CA, intel.ROOT)
         ders = [cert.make().public_bytes(intel.Encoding.DER) for cert in certs]
