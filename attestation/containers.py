@@ -11,9 +11,10 @@ with `unpack(value, collateral) -> tuple[Unit, ...]`.
 Source: docs/spec/appraisal.md §4.1.
 """
 
+import json
 import re
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, cast
@@ -147,14 +148,7 @@ def _intel(kind: EvidenceKind) -> Unpack:
         else:
             raw = _dstack_quote(json_bytes(value["attestation"], what="attestation", code=code))
         items = list(collateral.items)
-        for name in ("cc_eventlog", "aa_eventlog", "event_log"):
-            log = value.get(name)
-            if log is None:
-                continue
-            if isinstance(log, str) and log.lstrip()[:1] in ("[", "{"):
-                items.append((Role.EVENT_LOG, log.encode(errors="surrogatepass")))
-            elif log:
-                items.append((Role.EVENT_LOG, json_bytes(log, what=name, code=code)))
+        items += [(Role.EVENT_LOG, log) for log in _event_logs(value, code=code)]
         return (Unit(evidence=Evidence(kind, raw), collateral=Collateral(tuple(items))),)
 
     return unpack
@@ -186,6 +180,20 @@ def _nvidia(kind: EvidenceKind) -> Unpack:
         return Unit(evidence=Evidence(kind, raw), collateral=Collateral(items))
 
     return unpack
+
+
+def _event_logs(value: dict[str, object], *, code: str) -> Iterator[bytes]:
+    """Yield the logs beside a quote: CCEL in base64, others as the text or JSON they are."""
+    for name in ("cc_eventlog", "aa_eventlog", "event_log"):
+        log = value.get(name)
+        if not log:
+            continue
+        if isinstance(log, str) and name != "cc_eventlog":
+            yield log.encode(errors="surrogatepass")
+        elif isinstance(log, list) and log and isinstance(log[0], dict):
+            yield json.dumps(log).encode()
+        else:
+            yield json_bytes(log, what=name, code=code)
 
 
 _DSTACK_TDX: Final = bytes(2)

@@ -270,7 +270,7 @@ def test_agents_json_is_unwrapped_with_its_event_logs() -> None:
     wrapped = {
         "quote": RAW.hex(),
         "cc_eventlog": b64encode(b"log").decode(),
-        "aa_eventlog": None,
+        "aa_eventlog": "INIT sha384/00\nevent",
         "event_log": '[{"imr":3}]',
     }
     (unit,) = normalise(Evidence(TDX, json.dumps(wrapped).encode()), given)
@@ -278,8 +278,12 @@ def test_agents_json_is_unwrapped_with_its_event_logs() -> None:
     assert unit.collateral.items == (
         (Role.DCAP, b"{}"),
         (Role.EVENT_LOG, b"log"),
+        (Role.EVENT_LOG, b"INIT sha384/00\nevent"),
         (Role.EVENT_LOG, b'[{"imr":3}]'),
     )
+    parsed = b'{"quote":"00","event_log":[{"imr":3}],"aa_eventlog":null}'
+    (unit,) = normalise(Evidence(TDX, parsed), given)
+    assert unit.collateral.all(Role.EVENT_LOG) == (b'[{"imr": 3}]',)
     (unit,) = normalise(Evidence(TDX, b'{"quote":[1,2],"event_log":""}'), given)
     assert (unit.evidence.raw, unit.collateral) == (b"\1\2", given)
 
