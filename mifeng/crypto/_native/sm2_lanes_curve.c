@@ -5,7 +5,7 @@
  * to it. A limb is "carried" if it is in [0, 2^52): products read carried limbs, sums and
  * differences are plain lane-wise and leave limbs that may be larger or negative.
  *
- *   product of a < A*p and b < B*p:  < (A*B/16 + 1)*p, carried, as 2^260/p = 16
+ *   product of a < A*p and b < B*p:  < (A*B/16 + 1)*p, carried, as 2^260/p > 16; A*B <= 64 here
  *   carry(v), 0 <= v < 16*p:         the same value, carried
  *   reduce(v), -64*p <= v < 64*p:    the same residue, below 1.0001*p, carried
  */
