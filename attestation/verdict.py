@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hmac import compare_digest
 
-from .appraise import builtin_findings, judge
 from .claims import Claims, Tier
 from .containers import normalise
 from .errors import (
@@ -25,6 +24,7 @@ from .errors import (
     Finding,
 )
 from .evidence import Collateral, Evidence, EvidenceKind
+from .judge import builtin_findings, judge
 from .policy import Policy
 from .registry import verifier_for
 from .report import claims_json, finding_json, status_json

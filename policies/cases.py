@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from attestation import Claims, Status
-from attestation.appraise import judge
+from attestation.judge import judge
 
 from .document import CaseClaims, CaseDocument, unix
 from .load import parse, parse_document

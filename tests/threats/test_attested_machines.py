@@ -32,9 +32,9 @@ from attestation import (
 )
 from attestation.amd_snp.product import Product
 from attestation.amd_snp.verifier import AmdSnpVerifier
-from attestation.appraise import builtin_findings, judge
 from attestation.intel_sgx.verifier import IntelSgxVerifier
 from attestation.intel_tdx.verifier import IntelTdxVerifier
+from attestation.judge import builtin_findings, judge
 from attestation.nvidia_gpu.verifier import NvidiaGpuVerifier
 from attestation.nvidia_nvswitch.verifier import NvidiaNvswitchVerifier
 from attestation.verifier import Verifier

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attestation import Claims, EvidenceKind, PolicyViolatedError, Tier, appraise
-from attestation.appraise import judge
+from attestation.judge import judge
 from mifeng.crypto import sm3
 from policies import PolicyError, load, parse, shipped
 from policies.cases import run_cases

@@ -33,7 +33,7 @@ from attestation import (
     appraise,
     raise_floors,
 )
-from attestation.appraise import builtin_findings, judge
+from attestation.judge import builtin_findings, judge
 from attestation.result import MINT
 from attestation.simulated import MAX_LIFE_S, Component, SimulatedVerifier, published_root
 from attestation.verifier import Verifier

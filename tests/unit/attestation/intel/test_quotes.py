@@ -7,7 +7,6 @@ from typing import NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attestation.appraise import builtin_findings
 from attestation.claims import Claims
 from attestation.errors import (
     AttestationError,
@@ -18,6 +17,7 @@ from attestation.errors import (
 from attestation.evidence import Collateral, Role
 from attestation.intel_sgx.verifier import IntelSgxVerifier
 from attestation.intel_tdx.verifier import IntelTdxVerifier
+from attestation.judge import builtin_findings
 from tests.harness.tee import intel
 from tests.harness.tee.intel import DAY, ENCLAVE, NOW, TD, IntelWorld, qe_identity, tcb_info
 
