@@ -143,6 +143,9 @@ class Cert:
     extensions: tuple[tuple[str, bytes, bool], ...] = ()
     public: ec.EllipticCurvePrivateKey | None = None
     ocsp_signing: bool = False
+    signs: tuple[bool, bool] | None = None
+    """Key usage for data and for certificates, where it is not what `ca` and `usage` imply."""
+
     weak_hash: bool = False
     """Sign with SHA-256, which NVIDIA does not."""
 
@@ -161,7 +164,8 @@ class Cert:
         if self.ca:
             constraints = x509.BasicConstraints(ca=True, path_length=self.path_length)
             builder = builder.add_extension(constraints, critical=True)
-        usage = _usage(ca=self.ca and self.usage, signs=self.usage)
+        data, certificates = self.signs or (self.usage and not self.ca, self.usage and self.ca)
+        usage = _usage(data=data, certificates=certificates)
         builder = builder.add_extension(usage, critical=True)
         if self.ocsp_signing:
             purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING])
@@ -172,13 +176,13 @@ class Cert:
         return builder.sign(key(self.issuer_role), SHA256() if self.weak_hash else _SHA384)
 
 
-def _usage(*, ca: bool, signs: bool) -> x509.KeyUsage:
+def _usage(*, data: bool, certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=signs and not ca,
-        key_cert_sign=ca,
-        crl_sign=ca,
+        digital_signature=data,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
         content_commitment=False,
-        key_encipherment=not (signs or ca),
+        key_encipherment=not (data or certificates),
         data_encipherment=False,
         key_agreement=False,
         encipher_only=False,

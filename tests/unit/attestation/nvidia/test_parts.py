@@ -117,6 +117,7 @@ NOT_TCB_INFO = {
     "unknown tag": sim.der_element(
         0x30, sim.der_element(0xA6, GOOD_FWID) + sim.der_element(0x8F, b"")
     ),
+    "FWID is a set": sim.dice_tcb_info(b"\x31" + GOOD_FWID[1:]),
     "second is no FWID": sim.dice_tcb_info(GOOD_FWID, b"\x02\x01\x01"),
     "second of SHA-256": sim.dice_tcb_info(GOOD_FWID, sim.fwid_sequence(algorithm=SHA256_OID)),
 }

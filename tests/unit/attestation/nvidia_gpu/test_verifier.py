@@ -156,6 +156,30 @@ def test_a_board_without_names_still_has_a_manifest_name() -> None:
     assert claims.refused == ()
 
 
+def test_an_expired_manifest_proves_nothing_and_raises_no_floor() -> None:
+    """It matches, and all the same the GPU is not known to run this firmware."""
+    end = sim.NOW - 1
+    certs = (replace(sim.rim_certs()[0], end=end), *sim.rim_certs()[1:])
+    given = sim.replaced(WHOLE, Role.DRIVER_RIM, sim.driver_rim(certs=certs).xml())
+    claims = VERIFIER.verify(GPU.report(), given, now=sim.NOW)
+    assert claims.refused == ()
+    assert claims.details["dbgstat"] == "unknown"
+    assert list(claims.ratchets) == ["nvidia/rim/GH100/96.00.74.00.20"]
+    assert claims.valid_until > sim.NOW
+
+
+def test_validity_holds_on_its_first_and_last_second() -> None:
+    """Both ends are inside, for the device's chain and for a manifest's."""
+    certs = (replace(sim.rim_certs()[0], end=sim.NOW), *sim.rim_certs()[1:])
+    given = sim.replaced(WHOLE, Role.DRIVER_RIM, sim.driver_rim(certs=certs).xml())
+    claims = VERIFIER.verify(GPU.report(), given, now=sim.NOW)
+    assert (claims.refused, claims.valid_until) == ((), sim.NOW)
+    assert "nvidia.driver-rim.expired" not in {each.code for each in claims.unchecked}
+    for bent in (GPU.with_cert(2, end=sim.NOW), GPU.with_cert(2, begin=sim.NOW)):
+        given = sim.collateral(sim.pem(bent.certs))
+        assert judge(bent, given)[0] == "unverified"
+
+
 def test_missing_collateral_is_listed_completely() -> None:
     """Without manifests and OCSP the verdict is unverified and says everything it lacks."""
     word, codes = judge(given=sim.collateral(CHAIN))
@@ -410,6 +434,16 @@ CASES = {
     "intermediate may not sign": (_cert(2, usage=False), "untrusted", "nvidia.chain.usage"),
     "path too long": (_cert(3, path_length=1), "untrusted", "nvidia.chain.usage"),
     "leaf is a CA": (_cert(0, ca=True), "untrusted", "nvidia.chain.usage"),
+    "leaf is a CA that also signs": (
+        _cert(0, ca=True, signs=(True, True)),
+        "untrusted",
+        "nvidia.chain.usage",
+    ),
+    "intermediate signs certificates and is no CA": (
+        _cert(2, ca=False, signs=(False, True)),
+        "untrusted",
+        "nvidia.chain.usage",
+    ),
     "leaf may not sign": (_cert(0, usage=False), "untrusted", "nvidia.chain.usage"),
     "weak signature algorithm": (
         _cert(1, weak_hash=True),
