@@ -34,6 +34,7 @@ from .api import grpc as grpc_api
 from .api import http as http_api
 from .auditlog import config as auditlog
 from .auditlog.errors import AuditLogError
+from .auditlog.failpoints import UNARMED, Failpoints
 from .auditlog.keys import LogKeys
 from .auditlog.log import AuditLog
 from .config import ConfigError, GatewayConfig, load
@@ -142,8 +143,13 @@ def _uvicorn(app: object, listen: str) -> _Http:
     return _Http(settings)
 
 
-async def run(settings: GatewayConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: see `config.load`.
+        points: for crash drills, which start the gateway from a module of their own.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -154,7 +160,7 @@ async def run(settings: GatewayConfig) -> None:
         Quota(challenges=settings.limits.challenges),
     )
     instance = f"gw-{random_bytes(8).hex()}"
-    audit = await AuditLog.open(settings.log.settings(instance), read_keys(settings))
+    audit = await AuditLog.open(settings.log.settings(instance), read_keys(settings), points=points)
     nodes = Nodes(
         addresses={node.node_id: node.address for node in settings.nodes},
         audit=audit,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-import mifeng
 from attestation.bundle import Bundle, Freshness
 from attestation.errors import AttestationError
 from attestation.policy import Policy
@@ -27,6 +26,7 @@ from mifeng.protocol.keyset import LogIdentity
 from mifeng.protocol.link import LinkFrame, LinkKind, NodeStatus
 from mifeng.protocol.messages import MessageType
 from mifeng.protocol.offer import Offer
+from mifeng.version import VERSION
 
 from .admission import Lease, Rejection, admit
 from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError
@@ -246,9 +246,7 @@ class Nodes:
             return
         await self._audit.put_blob(bundle.keyset)
         await self._audit.put_blob(bundle.encode())
-        document = ear(
-            lease.key.claims, (), now=now, policy=self._policy.name, build=mifeng.__version__
-        )
+        document = ear(lease.key.claims, (), now=now, policy=self._policy.name, build=VERSION)
         verdict = await self._audit.put_blob(json.dumps(document, sort_keys=True).encode())
         simulated = lease.key.simulated
         await self._audit.append(

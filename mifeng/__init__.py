@@ -10,11 +10,13 @@ the client (tests/packaging/test_boundaries.py).
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mifeng.version import VERSION
+
 if TYPE_CHECKING:
     from mifeng.client import Answer, AsyncClient, Client, ClientConfig
     from mifeng.errors import MifengError
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Answer", "AsyncClient", "Client", "ClientConfig", "MifengError", "__version__"]
 
 _HOMES = {

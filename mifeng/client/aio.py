@@ -1,6 +1,7 @@
 """The asynchronous client: attest, seal, ask, verify. Decides only whom to ask again.
 
-    a signed NOT_CLAIMED, or nothing was sent   → sealed to another node, unnoticed
+    a signed NOT_CLAIMED, or nothing was sent   → sealed to another node, unnoticed;
+                                                  if every node is busy, after a pause
     bytes lost, and the model is idempotent     → sealed anew, as a new request with a new record
     bytes lost otherwise                        → InterruptedRequestError
 
@@ -48,8 +49,15 @@ from .config import ClientConfig
 from .memory import LogMemory
 from .transport import Offered, Transport, connect
 
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 12
+LOSSES: Final = 2
+"""How often a request may be lost with its bytes before it is no longer asked anew: one that
+kills nodes must not kill them all."""
+BUSY: Final = "node.busy"
+BACKOFF_S: Final = 0.02
+MAX_BACKOFF_S: Final = 2.0
 STALE: Final = "keyset.unknown"
+LOST: Final = "node.lost"
 PROOF_POLL_S: Final = 0.25
 Progress = Callable[[int], None]
 """Told how many bytes of the body have been handed to the transport."""
@@ -247,7 +255,10 @@ class AsyncClient:
             progress: told about the body's progress.
         """
         avoid: set[bytes] = set()
-        for attempt in range(1, ATTEMPTS + 1):
+        give_up = self._clock() + (deadline_s or self._deadline_s)
+        attempt = losses = 0
+        while True:
+            attempt += 1
             node = await self._choose(model, avoid)
             stream = self.stream_from(
                 node,
@@ -262,16 +273,21 @@ class AsyncClient:
             try:
                 pieces = [piece async for piece in stream]
                 return Answer(body=b"".join(pieces), done=_succeeded(stream.done))
-            except (
-                RefusedError,
-                InterruptedRequestError,
-                TransportError,
-                KeysetRejectedError,
-            ) as exc:
-                if attempt == ATTEMPTS or not _again(exc, node, model):
+            except MifengError as exc:
+                losses += exc.code in (LOST, InterruptedRequestError.code)
+                spent = attempt >= ATTEMPTS or losses > LOSSES or self._clock() >= give_up
+                if spent or not _again(exc, node, model):
+                    if exc.code == LOST:
+                        raise InterruptedRequestError(str(exc)) from exc
                     raise
                 avoid.add(node.key.keyset_digest)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                if exc.code == BUSY and not self._others(model, avoid):
+                    avoid.clear()
+                    await asyncio.sleep(min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S))
+
+    def _others(self, model: str, avoid: set[bytes]) -> bool:
+        """Whether a trusted node is left that has not refused yet."""
+        return any(node.key.keyset_digest not in avoid for node in self._trusted.get(model, []))
 
     def stream_from(
         self,
@@ -393,7 +409,7 @@ def _again(exc: MifengError, node: TrustedNode, model: str) -> bool:
     match exc:
         case RefusedError(not_claimed=bytes()) | TransportError() | KeysetRejectedError():
             return True
-        case RefusedError(code=code) if code in (STALE, "node.unavailable", "node.lost"):
+        case RefusedError(code=code) if code in (STALE, "node.unavailable", LOST):
             return idempotent
         case InterruptedRequestError():
             return idempotent

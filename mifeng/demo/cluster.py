@@ -7,6 +7,7 @@ files; the only thing that is simulated is the silicon, and everything says so.
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-import httpx
 import yaml
 
 from mifeng.client import ClientConfig
@@ -211,11 +211,13 @@ class Cluster:
         raise UsageError(f"the cluster did not become ready: {logs}")
 
     def _admitted(self) -> int:
-        transport = httpx.HTTPTransport(uds=str(self.http_socket))
         try:
-            with httpx.Client(transport=transport, base_url="http://gateway") as http:
-                text = http.get("/metrics").text
-        except httpx.HTTPError:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(str(self.http_socket))
+                connection.sendall(b"GET /metrics HTTP/1.0\r\nhost: gateway\r\n\r\n")
+                text = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        except OSError:
             return -1
         line = next((row for row in text.splitlines() if row.startswith("mifeng_nodes_adm")), "0")
         return int(float(line.split()[-1]))

@@ -28,7 +28,8 @@ MAX_INNER: Final = 65536
 MAX_DATA: Final = MAX_INNER - LENGTH_BYTES
 MAX_FRAME: Final = HEADER_BYTES + MAX_INNER + TAG_BYTES
 MIN_BUCKET: Final = 256
-MAX_FRAMES: Final = 1 << 32
+MAX_FRAMES: Final = 1 << 20
+"""64 GiB at most under one key, the usage limit of GCM that we keep (docs/spec/crypto.md)."""
 _FINAL: Final = 1 << 31
 
 
