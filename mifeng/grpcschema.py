@@ -66,7 +66,7 @@ def file_descriptor() -> descriptor_pb2.FileDescriptorProto:
             added = message.field.add(
                 name=field.name, number=number, label=label, json_name=_json_name(field.name)
             )
-            added.type = field.type
+            added.type = field.type  # type: ignore[assignment]
             if field.of:
                 added.type_name = f".{PACKAGE}.{field.of}"
     return file
@@ -79,7 +79,7 @@ def _json_name(name: str) -> str:
 
 def _classes() -> dict[str, Callable[..., Any]]:
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file_descriptor())  # type: ignore[no-untyped-call]
+    pool.Add(file_descriptor())
     return {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
         for name in _MESSAGES
