@@ -28,8 +28,6 @@ from attestation import (
 from attestation.bundle import CHALLENGE_BYTES, MAX_BUNDLE_BYTES
 from attestation.report import claims_json, ear, finding_json
 from attestation.verdict import Decision
-from policies import PolicyError, parse
-from policies.load import SHIPPED, shipped_bytes
 
 from .evidence import (
     EXIT_STATUS,
@@ -40,6 +38,7 @@ from .evidence import (
     findings_table,
     print_json,
     read_file,
+    read_policy,
 )
 
 _DECISIONS: Final = (
@@ -72,10 +71,7 @@ def verify(
     Exit status as `mifeng evidence verify`. Without --challenge the bundle is taken at its own
     word about what it answers, and the output says `freshness: not-checked`.
     """
-    try:
-        rules = parse(shipped_bytes(policy) if policy in SHIPPED else read_file(policy))
-    except PolicyError as exc:
-        raise click.UsageError(f"{policy}: {exc}") from exc
+    rules = read_policy(policy)
     if challenge is not None and len(challenge) != CHALLENGE_BYTES:
         raise click.UsageError(f"--challenge: need {CHALLENGE_BYTES} bytes")
     now = int(datetime.now(UTC).timestamp()) if at is None else at

@@ -19,7 +19,8 @@ from attestation import Claims, Collateral, Evidence, EvidenceKind, Finding, Pol
 from attestation.containers import MAX_EVIDENCE_BYTES
 from attestation.report import ear, plain
 from attestation.verdict import Decision, Expected, Verdict, examine
-from policies import PolicyError, load
+from policies import SHIPPED, PolicyError, parse
+from policies.load import shipped_bytes
 
 from .reading import describe, printable
 
@@ -99,18 +100,16 @@ def read_file(path: Path | str, *, limit: int = MAX_EVIDENCE_BYTES) -> bytes:
         raise click.UsageError(f"{path}: {exc.strerror}") from exc
 
 
-def read_policy(path: Path | None) -> Policy | None:
-    """Return the policy in a file, or None for no file.
+def read_policy(name: str) -> Policy:
+    """Return a shipped profile by name, or the policy in a file.
 
     Raises:
         click.UsageError: it cannot be read or is not a policy.
     """
-    if path is None:
-        return None
     try:
-        return load(path)
-    except (PolicyError, OSError) as exc:
-        raise click.UsageError(f"{path}: {exc}") from exc
+        return parse(shipped_bytes(name) if name in SHIPPED else read_file(name))
+    except PolicyError as exc:
+        raise click.UsageError(f"{name}: {exc}") from exc
 
 
 @click.group("evidence")
@@ -127,7 +126,7 @@ def command() -> None:
 @click.option(
     "--collateral", "items", multiple=True, type=_Item(), help="What its vendor says about it."
 )
-@click.option("--policy", type=_FILE, help="What to require; without it, only built-in refusals.")
+@click.option("--policy", help="File or shipped profile; without it, only built-in refusals.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--ear", "as_ear", is_flag=True, help="Print EAT attestation result claims.")
 def verify(
@@ -138,7 +137,7 @@ def verify(
     nonce: bytes | None,
     report_data: bytes | None,
     items: tuple[tuple[Role, bytes], ...],
-    policy: Path | None,
+    policy: str | None,
     as_json: bool,
     as_ear: bool,
 ) -> None:
@@ -147,7 +146,7 @@ def verify(
     Exit status: 0 accepted, 10 rejected, 20 unverified or untrusted, 30 malformed,
     40 unsupported, 2 usage.
     """
-    rules = read_policy(policy)
+    rules = None if policy is None else read_policy(policy)
     verdict = examine(
         Evidence(EvidenceKind(kind), read_file(file)),
         Collateral(items),

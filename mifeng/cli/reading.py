@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from importlib import import_module
 from typing import Final
 
 from rich.text import Text
@@ -44,14 +43,23 @@ def _intel(tee_type: int, kind: EvidenceKind) -> Callable[[bytes], object]:
     return read
 
 
-def _parser(name: str) -> Callable[[bytes], object]:
-    module, _, function = name.partition(":")
+def _snp(raw: bytes) -> object:
+    from attestation.amd_snp.container import unwrap
+    from attestation.amd_snp.report import parse
 
-    def read(raw: bytes) -> object:
-        found: object = getattr(import_module(module), function)(raw)
-        return found
+    return parse(unwrap(raw).report)
 
-    return read
+
+def _nvidia(raw: bytes) -> object:
+    from attestation.nvidia.spdm import decode
+
+    return decode(raw)
+
+
+def _nitro(raw: bytes) -> object:
+    from attestation.aws_nitro.document import parse
+
+    return parse(raw)
 
 
 def _simulated(raw: bytes) -> object:
@@ -65,8 +73,10 @@ _PARSERS: Final[Mapping[EvidenceKind, Callable[[bytes], object]]] = {
     EvidenceKind.SIMULATED: _simulated,
     EvidenceKind.INTEL_TDX: _intel(0x81, EvidenceKind.INTEL_TDX),
     EvidenceKind.INTEL_SGX: _intel(0x00, EvidenceKind.INTEL_SGX),
-    EvidenceKind.AMD_SNP: _parser("attestation.amd_snp.report:parse"),
-    EvidenceKind.NVIDIA_GPU: _parser("attestation.nvidia.spdm:decode"),
+    EvidenceKind.AMD_SNP: _snp,
+    EvidenceKind.NVIDIA_GPU: _nvidia,
+    EvidenceKind.NVIDIA_NVSWITCH: _nvidia,
+    EvidenceKind.AWS_NITRO: _nitro,
 }
 """Kinds without an entry are shown as the container they come in."""
 

@@ -17,7 +17,7 @@ from mifeng.cli.attest import command as attest
 from mifeng.cli.evidence import command as evidence
 from mifeng.cli.policy import command as policy
 from policies.load import SHIPPED, shipped_bytes
-from tests.harness.tee import intel
+from tests.harness.tee import intel, nitro, nvidia, snp
 from tests.harness.tee.simulated import CHALLENGE, EIGHT, HONEST, NOW
 
 AT = "2026-09-21T14:13:20Z"
@@ -98,6 +98,7 @@ def test_each_verdict_has_its_exit_status(report: Path, rules: Path, tmp_path: P
     rows = (
         (verify(report, "--policy", rules, "--report-data", data.hex()), 0, "accepted"),
         (verify(report, "--policy", rules, "--nonce", f"0x{data.hex()}"), 0, "accepted"),
+        (verify(report, "--policy", "unsafe-simulated"), 0, "accepted"),
         (verify(report), 10, "rejected"),
         (verify(report, "--policy", rules, "--nonce", data[:32].hex()), 20, "untrusted"),
         (verify(bent, "--policy", rules), 20, "untrusted"),
@@ -200,6 +201,13 @@ def test_show_reads_without_judging(report: Path, tmp_path: Path) -> None:
         assert result.exit_code == 0
         assert needle in result.output
         assert "NOT VERIFIED" in result.output
+    for kind, raw, needle in (
+        ("amd-snp", snp.SnpPlatform().report() + bytes(20), "chip_id"),
+        ("nvidia-gpu", nvidia.gpu().report(), "nonce"),
+        ("aws-nitro", nitro.NitroModule().document(), "module_id"),
+    ):
+        quote.write_bytes(raw)
+        assert needle in run(evidence, "show", "--kind", kind, quote).output
     enclave = tmp_path / "enclave"
     enclave.write_bytes(intel.ENCLAVE.quote())
     assert "body.mr_enclave" in run(evidence, "show", "--kind", "intel-sgx", enclave).output
@@ -229,12 +237,13 @@ def test_untrusted_text_is_printed_as_text(tmp_path: Path) -> None:
 
 def test_show_lists_every_device_and_what_came_with_it(tmp_path: Path) -> None:
     """A file of several devices is several tables, collateral counted."""
-    one = {"evidence": b64encode(b"x").decode(), "certificate": b64encode(b"y").decode()}
-    path = tmp_path / "gpus.json"
+    report = b64encode(nvidia.switch().report()).decode()
+    one = {"evidence": report, "certificate": b64encode(b"y").decode()}
+    path = tmp_path / "switches.json"
     path.write_text(json.dumps([one, one]))
-    wrong = run(evidence, "show", "--kind", "nvidia-nvswitch", path)
-    assert "device 1: container" in wrong.output
-    assert "carries cert-chain" in wrong.output
+    found = run(evidence, "show", "--kind", "nvidia-nvswitch", path)
+    assert "device 1: container" in found.output
+    assert "carries cert-chain" in found.output
 
 
 def test_shipped_policies_pass_their_own_tests() -> None:
