@@ -27,6 +27,8 @@ from .der import split_sequences
 from .errors import Finding, malformed, untrusted
 
 MAX_FILE_BYTES: Final = 1 << 18
+MAX_CERTIFICATE_BYTES: Final = 16 << 10
+"""Real ones have at most a few KiB; together with the sizes of the caches this bounds memory."""
 MAX_CERTIFICATES: Final = 16
 MAX_CRL_BYTES: Final = 1 << 20
 _PEM: Final = re.compile(
@@ -97,8 +99,11 @@ def load_certificate(der: bytes, *, what: str, code: str) -> Certificate:
     """Return one certificate, read completely.
 
     Raises:
-        EvidenceMalformedError: not exactly one X.509 v3 certificate (code `<code>.parse`).
+        EvidenceMalformedError: not exactly one X.509 v3 certificate (`<code>.parse`), or larger
+            than any real one (`<code>.size`).
     """
+    if len(der) > MAX_CERTIFICATE_BYTES:
+        raise malformed(f"{code}.size", what, f"<= {MAX_CERTIFICATE_BYTES} bytes", len(der))
     try:
         return _read_certificate(der)
     except _PARSE_ERRORS as exc:
@@ -199,7 +204,7 @@ def load_crl(data: bytes, *, what: str, code: str) -> Crl:
         raise malformed(f"{code}.parse", what, "an X.509 CRL", str(exc)[:200]) from exc
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _read_crl(der: bytes) -> Crl:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -224,7 +229,7 @@ def _read_crl(der: bytes) -> Crl:
         )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _is_signed_by(child_der: bytes, issuer_der: bytes) -> bool:
     """Whether `issuer`'s key signed `child`, names agreeing. Pure, so a cache is only speed."""
     child, issuer = _read_certificate(child_der), _read_certificate(issuer_der)

@@ -188,6 +188,7 @@ def test_files_hold_pem_or_der_and_nothing_else() -> None:
         MID.der + b"\1": "x.der",
         PEM * (MAX_CERTIFICATES + 1): "x.count",
         bytes(MAX_FILE_BYTES + 1): "x.size",
+        b"\x30\x82\x40\x00" + bytes(0x4000): "x.size",
     }
     for data, code in bad.items():
         with pytest.raises(EvidenceMalformedError) as caught:
