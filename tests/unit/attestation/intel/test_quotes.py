@@ -398,6 +398,7 @@ def test_one_lie_is_refused_by_name(name: str) -> None:
         TD.but(body={"tee_tcb_svn": bytes.fromhex("050003" + "00" * 13)}),
         TD.but(leaf=leaf(extension=intel.sgx_extension(instance=None))),
         ENCLAVE,
+        ENCLAVE.but(header={"svns": b"\x0a\0\x0d\0"}),
         ENCLAVE.but(version=4),
         ENCLAVE.but(version=5),
     ],
@@ -496,6 +497,17 @@ def test_the_newest_of_several_documents_counts() -> None:
     assert verify(TD, both).ratchets["intel/tcb-info/TDX/90c06f000000"] == 18
 
 
+@pytest.mark.parametrize("member", ["tcb_info", "qe_identity"])
+def test_a_status_needs_platform_and_quoting_enclave(member: str) -> None:
+    """Half a status is none."""
+    status = verify(TD, TD.collateral(**{member: None})).status
+    assert status.tcb is None
+    assert "UpToDate" in (status.platform, status.qe)
+
+
+LOW_MODULE = bytes.fromhex("040103" + "00" * 13)
+
+
 def test_a_td_preserving_update_is_judged_at_launch_and_now() -> None:
     """The worse of both modules counts, and a relaunch is advised when only the old one is."""
     old, new = (bytes.fromhex(f"{svn:02x}0103" + "00" * 13) for svn in (5, 6))
@@ -503,7 +515,15 @@ def test_a_td_preserving_update_is_judged_at_launch_and_now() -> None:
     claims = verify(updated)
     assert claims.status.module == "OutOfDate"
     assert claims.details["relaunch_advised"] is True
+    newer = bytes.fromhex("070103" + "00" * 13)
+    both_fine = verify(updated.but(body={"tee_tcb_svn": new, "tee_tcb_svn_2": newer}))
+    assert both_fine.details["relaunch_advised"] is False
+    both_old = verify(updated.but(body={"tee_tcb_svn": old, "tee_tcb_svn_2": LOW_MODULE}))
+    assert both_old.details["relaunch_advised"] is False
     unknown = bytes.fromhex("060903" + "00" * 13)
+    lost = verify(updated.but(body={"tee_tcb_svn": unknown, "tee_tcb_svn_2": new}))
+    assert "intel-tdx.module.unknown" in codes(lost)
+    assert lost.details["relaunch_advised"] is False
     downdated = updated.but(body={"tee_tcb_svn": new, "tee_tcb_svn_2": unknown})
     assert "intel-tdx.module.unknown" in codes(verify(downdated))
 
