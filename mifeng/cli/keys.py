@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mifeng.crypto import CryptoError, DecryptionError
+from mifeng.crypto import CryptoError, DecryptionError, hmac_sm3
 from mifeng.crypto.keyfiles import (
     KEY_ALGS,
     PublicKey,
@@ -25,6 +25,7 @@ from mifeng.crypto.keyfiles import (
     read_private,
     read_public,
 )
+from mifeng.crypto.randomness import random_bytes
 
 _PASSPHRASE_FILE = click.option(
     "--passphrase-file",
@@ -116,3 +117,17 @@ def _print(public: PublicKey, *, as_json: bool, files: dict[str, str]) -> None:
     for name, text in facts.items():
         table.add_row(name.replace("_", " "), escape(text))
     Console().print(table)
+
+
+@command.command("api")
+@_JSON
+def api(as_json: bool) -> None:
+    """Make an API key for a tenant: print it once, and the digest the gateway's file holds."""
+    key = "mfk_" + random_bytes(24).hex()
+    salt = random_bytes(16)
+    stored = f"{salt.hex()}:{hmac_sm3(salt, key.encode()).hex()}"
+    if as_json:
+        click.echo(json.dumps({"api_key": key, "stored": stored}))
+        return
+    click.echo(f"api key, for the tenant, shown once: {key}")
+    click.echo(f"for tenants[].keys in the gateway's configuration: {stored}")

@@ -91,6 +91,23 @@ async def test_a_model_that_fails_is_a_signed_failure(client: AsyncClient) -> No
     assert refused.value.code == "backend.input.unknown"
 
 
+async def test_the_institution_signs_inside_the_seal(cluster: Cluster, tmp_path: Path) -> None:
+    """With an SM2 key configured the receipt names it; the gateway cannot have made that up."""
+    from mifeng.client import ClientConfig
+    from mifeng.client.config import ClientAuth
+    from mifeng.crypto import sm3
+    from mifeng.crypto.keyfiles import generate
+
+    pem, public = generate("sm2", b"secret")
+    (tmp_path / "bank.pem").write_bytes(pem)
+    (tmp_path / "pass").write_bytes(b"secret")
+    auth = ClientAuth(key=tmp_path / "bank.pem", passphrase=tmp_path / "pass")
+    config: ClientConfig = cluster.client_config().model_copy(update={"client_auth": auth})
+    async with AsyncClient.from_config(config) as client:
+        answer = await client.infer("neg", {"x": X})
+    assert answer.receipt.client_auth == sm3(public.raw)
+
+
 @pytest.mark.parametrize("authorization", [None, "Bearer short", "Basic x", "Bearer " + "k" * 52])
 def test_strangers_are_refused(cluster: Cluster, authorization: str | None) -> None:
     """No key, a malformed one or a wrong one: 401, and nothing else is said."""
@@ -255,7 +272,7 @@ def rss_bytes(pid: int) -> int:
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 async def test_large_bodies_pass_in_bounded_memory(cluster: Cluster, protocol: str) -> None:
     """A body of 1 GiB (MIFENG_BIG_BYTES) streams through while the gateway grows < 64 MiB."""
-    size = int(os.environ.get("MIFENG_BIG_BYTES", 1 << 28))
+    size = int(os.environ.get("MIFENG_BIG_BYTES", str(1 << 28)))
     async with AsyncClient.from_config(cluster.client_config(grpc=protocol == "grpc")) as client:
         await client.infer("sum", {"x": X})
         before = rss_bytes(cluster.gateway.pid)
