@@ -84,6 +84,12 @@ def test_opaque_fields_are_described_by_name() -> None:
     }
 
 
+def test_the_longest_text_is_allowed() -> None:
+    """64 bytes, padding included."""
+    fields = opaque.decode(_tlv(FieldId.CHIP_INFO, b"GB202".ljust(64, b"\0")))
+    assert opaque.text(fields, FieldId.CHIP_INFO) == "GB202"
+
+
 def test_driver_numbers_compare_like_versions() -> None:
     """Two or three dotted numbers become one; anything else becomes none."""
     assert firmware.driver_number("590.12") == 590_012_000

@@ -83,6 +83,30 @@ BAD = {
         ).der(),
         "nvidia.revocation.missing",
     ),
+    "another serial, same issuer": (
+        sim.Response(
+            certs=(replace(CERTS[POSITION], serial=4), CERTS[POSITION + 1]), position=0
+        ).der(),
+        "nvidia.revocation.missing",
+    ),
+    "an issuer of the same name": (
+        sim.Response(
+            certs=(CERTS[POSITION], replace(CERTS[POSITION + 1], public=sim.key("twin"))),
+            position=0,
+            signer="twin",
+        ).der(),
+        "nvidia.revocation.missing",
+    ),
+    "an issuer of the same key": (
+        sim.Response(
+            certs=(
+                replace(CERTS[POSITION], issuer="another"),
+                replace(CERTS[POSITION + 1], common="another"),
+            ),
+            position=0,
+        ).der(),
+        "nvidia.revocation.missing",
+    ),
     "no nextUpdate": (response(next_update=None), "nvidia.revocation.stale"),
     "delegate of another issuer": (
         response(delegate=sim.delegate_for(CERTS, 1)),

@@ -175,6 +175,9 @@ def test_validity_holds_on_its_first_and_last_second() -> None:
     claims = VERIFIER.verify(GPU.report(), given, now=sim.NOW)
     assert (claims.refused, claims.valid_until) == ((), sim.NOW)
     assert "nvidia.driver-rim.expired" not in {each.code for each in claims.unchecked}
+    certs = (replace(sim.rim_certs()[0], begin=sim.NOW), *sim.rim_certs()[1:])
+    given = sim.replaced(WHOLE, Role.DRIVER_RIM, sim.driver_rim(certs=certs).xml())
+    assert "nvidia.driver-rim.expired" not in judge(given=given)[1]
     for bent in (GPU.with_cert(2, end=sim.NOW), GPU.with_cert(2, begin=sim.NOW)):
         given = sim.collateral(sim.pem(bent.certs))
         assert judge(bent, given)[0] == "unverified"
