@@ -1,0 +1,1 @@
+"""Hygon DCU accelerators: attestation reports signed by the chip's endorsement key."""
