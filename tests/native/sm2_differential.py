@@ -76,7 +76,7 @@ def compare(cases: int, oracle: Any, *, start: int = 0) -> None:
     for number in range(start, start + cases // 2):
         one(random.Random(number), oracle)
     for number in range(start, start + -(-cases // (2 * _BATCH))):
-        batch(random.Random(~number), oracle)
+        batch(random.Random(f"batch {number}"), oracle)
 
 
 def main() -> None:

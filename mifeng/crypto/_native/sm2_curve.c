@@ -8,21 +8,21 @@
 sm2_comb sm2_base_comb;
 const struct sm2_curve *sm2_curve = &sm2_curve_portable;
 
+#if defined(__x86_64__)
 /* ADX by CPUID leaf 7 itself: clang's __builtin_cpu_supports does not know the name. Valgrind runs
  * the instructions and does not announce them. */
 static int has_adx(void)
 {
-#if defined(__x86_64__) && defined(MIFENG_CTGRIND)
+#if defined(MIFENG_CTGRIND)
     return 1;
-#elif defined(__x86_64__)
+#else
     unsigned a, b, c, d;
     __builtin_cpu_init();
     return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2") &&
            __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_ADX);
-#else
-    return 0;
 #endif
 }
+#endif
 
 static const struct sm2_curve *find(const char *name)
 {
