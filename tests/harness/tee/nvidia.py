@@ -518,6 +518,8 @@ class Response:
     signer: str | None = None
     nonce: bytes | None = None
     stapled: bool = True
+    also: Cert | None = None
+    """Another certificate, stapled before the delegate's."""
 
     def der(self) -> bytes:
         """Return the signed response."""
@@ -540,7 +542,8 @@ class Response:
             .responder_id(encoding or ocsp.OCSPResponderEncoding.NAME, self._responder())
         )
         if delegate is not None and self.stapled:
-            builder = builder.certificates([delegate])
+            beside = [self.also.build()] if self.also else []
+            builder = builder.certificates([*beside, delegate])
         if self.nonce is not None:
             builder = builder.add_extension(x509.OCSPNonce(self.nonce), critical=True)
         role = self.signer or (self.delegate or self.certs[self.position + 1]).role

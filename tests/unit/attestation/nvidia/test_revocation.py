@@ -50,12 +50,20 @@ GOOD = {
     "with a nonce somebody else chose": response(nonce=b"n" * 32),
     "by a delegate": response(delegate=delegate()),
     "by a delegate's key": response(delegate=delegate(), by_key=True),
+    "by the second of two delegates": response(
+        delegate=delegate(),
+        also=delegate(common="first", role="first"),
+    ),
+    "by a delegate since this second": response(delegate=delegate(begin=sim.NOW - 3600)),
+    "by a delegate until this second": response(
+        delegate=delegate(end=sim.NOW), this_update=sim.NOW
+    ),
     "beside an unrelated one": sim.Response(certs=CERTS, position=1).der() + response(),
     "beside an unsuccessful one": ocsp.OCSPResponseBuilder.build_unsuccessful(
         ocsp.OCSPResponseStatus.TRY_LATER
     ).public_bytes(Encoding.DER)
     + response(),
-    "slightly ahead of us": response(this_update=sim.NOW + 299),
+    "slightly ahead of us": response(this_update=sim.NOW + 300),
     "released from hold": response(
         status=ocsp.OCSPCertStatus.REVOKED,
         reason=x509.ReasonFlags.certificate_hold,
