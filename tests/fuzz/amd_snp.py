@@ -9,6 +9,8 @@ import json
 import sys
 from base64 import b64encode
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from attestation.amd_snp import crl
 from attestation.amd_snp.certificates import load_certificates
 from attestation.amd_snp.container import unwrap
@@ -33,6 +35,12 @@ _JSON = json.dumps(
 ).encode()
 _TABLE = VCEK_GUID + (48).to_bytes(4, "little") + len(_MILAN.vek).to_bytes(4, "little")
 _TABLE += bytes(24) + _MILAN.vek
+_CACHE = json.dumps(
+    {
+        name: load_certificate(der, what="x", code="fuzz").cert.public_bytes(Encoding.PEM).decode()
+        for name, der in (("vcekCert", _MILAN.vek), ("certificateChain", _MILAN.ask))
+    }
+).encode()
 _ASK = load_certificate(_MILAN.ask, what="x", code="fuzz")
 _ARK = load_certificate(_MILAN.ark, what="x", code="fuzz")
 
@@ -58,6 +66,7 @@ TARGETS = {
         valid=_TURIN.vek,
         cost=4,
     ),
+    "host-cache": Target(run=load_certificates, valid=_CACHE, cost=20),
     "crl": Target(
         run=lambda data: crl.check(_ASK, _ARK, [data], now=NOW), valid=_MILAN.crl(9), cost=4
     ),
