@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#ifdef LANES
+
 static int read_limbs(uint64_t limbs[5])
 {
     for (int i = 0; i < 5; i++) {
@@ -40,10 +42,8 @@ int main(void)
     static uint64_t columns[2][5][LANES], results[2][5][LANES];
     static char line[256];
     int lane = 0;
-    if (!sm2_lanes_usable()) {
-        puts("no such path here");
+    if (!sm2_lanes_usable())
         return 2;
-    }
     while (fgets(line, sizeof line, stdin)) {
         const char *name = strtok(line, " \n");
         uint64_t limbs[5];
@@ -60,3 +60,9 @@ int main(void)
     }
     return 0;
 }
+
+#else
+
+int main(void) { return 2; }
+
+#endif
