@@ -1,5 +1,7 @@
 """What a signed manifest must look like inside, and how it compares with a device."""
 
+from typing import ClassVar
+
 import pytest
 
 from attestation.errors import EvidenceMalformedError
@@ -32,6 +34,12 @@ BAD = {
         extra=RESOURCE.format(HASH).replace('tives="1"', 'tives="0"')
     ),
     "too many": sim.driver_rim(extra=RESOURCE.format(HASH).replace('tives="1"', 'tives="9999"')),
+    "no alternatives and no hash": sim.driver_rim(
+        extra=RESOURCE.format("").replace('tives="1"', 'tives="0"')
+    ),
+    "another element of the same shape": sim.driver_rim(
+        extra=RESOURCE.format(HASH).replace("ns0:Resource", "ns0:File")
+    ),
     "another element": sim.driver_rim(extra="<ns0:File/>"),
     "Resource with children": sim.driver_rim(
         extra=RESOURCE.format(HASH).replace("/>", "><ns0:Resource/></ns0:Resource>")
@@ -49,23 +57,42 @@ def test_signed_but_malformed_manifests_are_refused(case: str) -> None:
     assert caught.value.findings[0].code == "nvidia.rim.document"
 
 
-def test_children_of_meta_are_refused() -> None:
+class Edited(sim.Manifest):
+    """A manifest whose text is edited before it is signed."""
+
+    edit: ClassVar[tuple[str, str]]
+
+    def unsigned(self) -> str:
+        """Return the edited document."""
+        old, new = self.edit
+        text = super().unsigned()
+        assert old in text
+        return text.replace(old, new)
+
+
+class MetaChild(Edited):
+    """Something inside Meta."""
+
+    edit = ('ns1:BindingSpec="RIMIM"/>', 'ns1:BindingSpec="RIMIM"><ns0:Meta/></ns0:Meta>')
+
+
+class EntityChild(Edited):
+    """Something inside Entity."""
+
+    edit = ('tagCreator"/>', 'tagCreator"><ns0:Meta/></ns0:Entity>')
+
+
+@pytest.mark.parametrize("bent", [MetaChild, EntityChild])
+def test_children_beside_the_payload_are_refused(bent: type[Edited]) -> None:
     """Nothing may hide where attributes are read."""
-    manifest = sim.driver_rim()
-    text = manifest.unsigned().replace(
-        'ns1:BindingSpec="RIMIM"/>', 'ns1:BindingSpec="RIMIM"><ns0:Meta/></ns0:Meta>'
-    )
+    with pytest.raises(EvidenceMalformedError, match=r"nvidia\.rim\.document"):
+        rim.authenticate(bent(version="1", product="GH100", active=()).xml(), ROOTS)
 
-    class Bent(sim.Manifest):
-        """A manifest with a child in Meta."""
 
-        def unsigned(self) -> str:
-            """Return the bent document."""
-            return text
-
-    bent = Bent(version="1", product="GH100", active=())
-    with pytest.raises(EvidenceMalformedError):
-        rim.authenticate(bent.xml(), ROOTS)
+def test_the_last_index_is_allowed() -> None:
+    """255 is an index like any other."""
+    extra = RESOURCE.format(HASH).replace('"64"', '"255"')
+    assert rim.authenticate(sim.driver_rim(extra=extra).xml(), ROOTS).golden[255] == (bytes(48),)
 
 
 def test_values_come_out_by_index() -> None:
