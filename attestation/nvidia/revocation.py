@@ -22,7 +22,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from attestation import der
 from attestation.errors import Finding, malformed, untrusted
@@ -230,6 +230,11 @@ def _verify_signed(answer: Answer, question: Question, roots: Sequence[Root]) ->
     """
     point, responder_end = _responder(answer, question, roots)
     response = answer.response
+    # The algorithm is named outside what is signed, so nothing else notices a bent name.
+    if response.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+        raise untrusted(
+            "nvidia.revocation.signature", _claim(question), "ecdsa-with-SHA384", "another"
+        )
     if not certificates.is_signed(response.tbs_response_bytes, response.signature, point):
         raise untrusted(
             "nvidia.revocation.signature", _claim(question), "by its responder", "invalid"
