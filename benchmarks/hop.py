@@ -59,7 +59,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
                 }
                 rows: list[dict[str, Any]] = []
                 for c in (1, 8):
-                    rows += compare(sides, c=c, plan=plan, say=lambda t, s=size: say(f"{s}, {t}"))
+                    rows += compare(sides, c=c, plan=plan, say=say)
             found[size] = rows
     return found
 

@@ -105,7 +105,8 @@ async def _drive(ask: Ask, *, c: int, seconds: float) -> dict[str, Any]:
     async def one() -> None:
         at = began
         while at < end:  # once at least, or a slow client would have fewer than `c` under way
-            sent, _ = time.perf_counter(), await ask()
+            sent = time.perf_counter()
+            await ask()
             at = time.perf_counter()
             found.append((at - sent) * 1000)
 
