@@ -6,6 +6,7 @@ signature and no sealed byte.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from accel_backends.errors import BackendError
-from accel_backends.pipeline import Pipeline
+from accel_backends.pipeline import Manifest, Pipeline
 from accel_backends.tensors import NUMPY_TYPES, Tensor
 from mifeng.errors import MalformedError
 from mifeng.protocol import body
-from mifeng.protocol.body import OIP_INFER, OipBody
+from mifeng.protocol.body import OIP_INFER, OIP_METADATA, OipBody
 
 
 class EngineError(Exception):
@@ -78,22 +79,40 @@ class Engine(Protocol):
 class OipEngine:
     """A pipeline behind the Open Inference Protocol."""
 
-    operations = frozenset({OIP_INFER})
+    operations = frozenset({OIP_INFER, OIP_METADATA})
 
-    def __init__(self, pipeline: Pipeline, *, backend: str, pool: ThreadPool) -> None:
+    def __init__(
+        self, pipeline: Pipeline, *, name: str, version: str, backend: str, pool: ThreadPool
+    ) -> None:
+        """Take a loaded pipeline and what it is served as."""
         self._pipeline, self._pool = pipeline, pool
+        self._name, self._version = name, version
         first = pipeline.placements[0]
         eps = sorted({f"{p.ep} {p.ep_version}" for p in pipeline.placements})
         self.ran = Ran(backend=f"{backend}/{'+'.join(eps)}"[:128], device=str(first.device)[:128])
 
     async def run(self, job: Job) -> AsyncIterator[bytes]:
         """See `Engine.run`; yields once."""
+        if job.operation == OIP_METADATA:
+            yield json.dumps(self._metadata()).encode()
+            return
         loop = asyncio.get_running_loop()
         yield await loop.run_in_executor(self._pool, self._infer, job.body)
 
     async def close(self) -> None:
         """See `Engine.close`."""
         self._pipeline.close()
+
+    def _metadata(self) -> dict[str, Any]:
+        manifest = Manifest(
+            name=self._name,
+            version=self._version,
+            digest=b"",
+            platform=self._pipeline.platform,
+            inputs=self._pipeline.inputs,
+            outputs=self._pipeline.outputs,
+        )
+        return manifest.metadata()
 
     def _infer(self, data: memoryview) -> bytes:
         try:

@@ -58,7 +58,9 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
     for each in config.models:
         files = {role: _read(path) for role, path in each.files.items()}
         pipeline = _pipeline(each, files, backend)
-        engines[each.name] = OipEngine(pipeline, backend=backend.name, pool=pool)
+        engines[each.name] = OipEngine(
+            pipeline, name=each.name, version=each.version, backend=backend.name, pool=pool
+        )
         models[each.name] = Model(digest=manifest_digest(each, files), idempotent=each.idempotent)
     return Served(engines, models)
 

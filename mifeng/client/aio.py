@@ -9,6 +9,7 @@ Everything that is checked is checked in `mifeng.protocol.session`.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from mifeng.errors import (
     NodeRejectedError,
     PeerError,
     RefusedError,
+    StreamRejectedError,
     TransportError,
 )
 from mifeng.protocol.body import OIP_INFER, OipBody, Tensor
@@ -54,6 +56,8 @@ LOSSES: Final = 2
 """How often a request may be lost with its bytes before it is no longer asked anew: one that
 kills nodes must not kill them all."""
 BUSY: Final = "node.busy"
+SAME_EVERYWHERE: Final = ("operation.unknown", "model.unknown", "deadline.expired")
+"""Refusals that another node would only repeat."""
 BACKOFF_S: Final = 0.02
 MAX_BACKOFF_S: Final = 2.0
 STALE: Final = "keyset.unknown"
@@ -172,6 +176,24 @@ class AsyncClient:
         self._trusted[model] = passed
         return passed
 
+    async def models(self) -> frozenset[str]:
+        """Return the models that acceptable nodes serve now.
+
+        Raises:
+            NodeRejectedError: nodes are offered and none passes.
+            RefusedError, TransportError: the gateway has none, or cannot be reached.
+        """
+        offered, nonce32 = await self.offers()
+        now = int(self._clock())
+        found: set[str] = set()
+        for each in offered:
+            with contextlib.suppress(PeerError):
+                node = await asyncio.to_thread(
+                    trust, each.offer, self._terms, nonce32s={nonce32}, now=now
+                )
+                found |= set(node.keyset.models)
+        return frozenset(found)
+
     async def _advance(self, node: TrustedNode) -> None:
         async with self._advancing:
             if (sizes := self._memory.needs(node.logged)) is None:
@@ -289,6 +311,46 @@ class AsyncClient:
         """Whether a trusted node is left that has not refused yet."""
         return any(node.key.keyset_digest not in avoid for node in self._trusted.get(model, []))
 
+    async def open_stream(
+        self,
+        model: str,
+        body: bytes,
+        *,
+        operation: str,
+        deadline_s: float | None = None,
+        isolation: bytes | None = None,
+    ) -> "AnswerStream":
+        """Return an answer that has begun, to be iterated as it arrives; see `infer` for errors.
+
+        Refusals before the answer begins are retried as `ask` does; once it has begun nothing
+        is, since some of it may have been used.
+        """
+        avoid: set[bytes] = set()
+        attempt = 0
+        while True:
+            attempt += 1
+            node = await self._choose(model, avoid)
+            stream = self.stream_from(
+                node,
+                model,
+                body,
+                operation=operation,
+                deadline_s=deadline_s,
+                isolation=isolation,
+                stream=True,
+            )
+            try:
+                await stream.begin()
+            except MifengError as exc:
+                if attempt >= ATTEMPTS or not _again(exc, node, model):
+                    raise
+                avoid.add(node.key.keyset_digest)
+                if exc.code == BUSY and not self._others(model, avoid):
+                    avoid.clear()
+                    await asyncio.sleep(min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S))
+            else:
+                return stream
+
     def stream_from(
         self,
         node: TrustedNode,
@@ -377,17 +439,37 @@ class AnswerStream:
         self, state: State, messages: AsyncIterator[Message], clock: Callable[[], float]
     ) -> None:
         self._state, self._messages, self._clock = state, messages, clock
+        self._node = state.exchange.node
+        self.h = state.exchange.h
+        """Digest of the request: names the exchange in log and receipt."""
+
+    async def begin(self) -> None:
+        """Wait until the node has claimed the request and its answer begins."""
+        if (message := await anext(self._messages, None)) is not None:
+            self._take(message)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        state = self._state
         async for message in self._messages:
-            if isinstance(state, Done):
-                break
-            state, plain = step(state, message, now=int(self._clock()))
-            self._state = state
-            if plain:
+            if plain := self._take(message):
                 yield plain
-        self._state = ended(state)
+        ended(self._state)
+
+    async def aclose(self) -> None:
+        """Give the exchange up; the gateway cancels the node's work."""
+        close = getattr(self._messages, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _take(self, message: Message) -> bytes:
+        if isinstance(self._state, Done):
+            raise StreamRejectedError("a message after the end")
+        self._state, plain = step(self._state, message, now=int(self._clock()))
+        return plain
+
+    @property
+    def node_id(self) -> str:
+        """Which node answers."""
+        return self._node.keyset.node_id
 
     @property
     def done(self) -> Done:
@@ -407,6 +489,8 @@ def _again(exc: MifengError, node: TrustedNode, model: str) -> bool:
     served = node.keyset.models.get(model)
     idempotent = served is not None and served.idempotent
     match exc:
+        case RefusedError(code=code) if code in SAME_EVERYWHERE:
+            return False
         case RefusedError(not_claimed=bytes()) | TransportError() | KeysetRejectedError():
             return True
         case RefusedError(code=code) if code in (STALE, "node.unavailable", LOST):

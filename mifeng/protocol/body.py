@@ -22,10 +22,12 @@ from mifeng.errors import MalformedError, UsageError
 from .codec import u32
 
 OIP_INFER: Final = "oip.infer"
+OIP_METADATA: Final = "oip.metadata"
+"""No body; the answer is OIP's model metadata as JSON."""
 OPENAI_CHAT: Final = "openai.chat.completions"
 OPENAI_COMPLETIONS: Final = "openai.completions"
 OPENAI_EMBEDDINGS: Final = "openai.embeddings"
-OPERATIONS: Final = (OIP_INFER, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS)
+OPERATIONS: Final = (OIP_INFER, OIP_METADATA, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS)
 
 MAX_JSON: Final = 4 << 20
 MAX_TENSORS: Final = 256
