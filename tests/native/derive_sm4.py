@@ -95,10 +95,7 @@ INVERSE = inverse_in(AES_POLYNOMIAL)
 SM4_INVERSE = inverse_in(SM4_POLYNOMIAL)
 A = rows_to_columns([rotate_left(CIRCULANT_ROW, i) for i in range(8)])
 SBOX = [apply(A, SM4_INVERSE[apply(A, x) ^ AFFINE_CONSTANT]) ^ AFFINE_CONSTANT for x in range(256)]
-AES_AFFINE = [
-    sum(((bit - i) % 8 in (0, 4, 5, 6, 7)) << i for i in range(8))
-    for bit in range(8)
-]
+AES_AFFINE = [sum(((bit - i) % 8 in (0, 4, 5, 6, 7)) << i for i in range(8)) for bit in range(8)]
 AES_SBOX = [apply(AES_AFFINE, INVERSE[x]) ^ 0x63 for x in range(256)]
 
 
@@ -185,7 +182,8 @@ def bottom_forms() -> tuple[list[int], int]:
 def solutions(equations: list[tuple[int, int]]) -> list[int]:
     """Every mask m with parity(m & z) = value for all (z, value)."""
     pivots: dict[int, tuple[int, int]] = {}
-    for z, value in equations:
+    for equation in equations:
+        z, value = equation
         for pivot, (row, row_value) in pivots.items():
             if z >> pivot & 1:
                 z, value = z ^ row, value ^ row_value
@@ -223,17 +221,23 @@ def share(forms: dict[str, int], inputs: list[str], prefix: str) -> list[str]:
         names.append(f"{prefix}{len(names) - len(inputs)}")
         steps.append(f"{names[-1]} = {names[a]} ^ {names[b]}")
         pair_mask, new = 1 << a | 1 << b, 1 << len(names) - 1
-        rest = {n: m ^ pair_mask | new if m & pair_mask == pair_mask else m for n, m in rest.items()}
+        rest = {
+            n: m ^ pair_mask | new if m & pair_mask == pair_mask else m for n, m in rest.items()
+        }
     return steps + [f"{name} = {names[mask.bit_length() - 1]}" for name, mask in rest.items()]
 
 
 def circuit() -> list[str]:
-    """The bitsliced S-box as C assignments, from x0 (low bit) ... x7 to s0 ... s7, less constants."""
+    """The bitsliced S-box in C, from x0 (low bit) ... x7 to s0 ... s7, less constants."""
     forms = top_forms()
     masks, _ = bottom_forms()
-    used = {name for step in MIDDLE.split() for name in step.split("=")[1].replace("&", "^").split("^")}
+    used = {
+        name for step in MIDDLE.split() for name in step.split("=")[1].replace("&", "^").split("^")
+    }
     top = share({n: m for n, m in forms.items() if n in used}, [f"x{i}" for i in range(8)], "a")
-    middle = [step.replace("=", " = ").replace("&", " & ").replace("^", " ^ ") for step in MIDDLE.split()]
+    middle = [
+        step.replace("=", " = ").replace("&", " & ").replace("^", " ^ ") for step in MIDDLE.split()
+    ]
     bottom = share({f"s{i}": m for i, m in enumerate(masks)}, [f"z{i}" for i in range(18)], "b")
     steps = top + middle + bottom
     for x in range(256):
@@ -273,10 +277,10 @@ def header() -> str:
         "",
         "#include <stdint.h>",
         "",
-        "/* S(x) = Q inv(P x + p) + q over the field of AES; see sm4_byteslice.h for U, W, KAPPA. */",
+        "/* S(x) = Q inv(P x + p) + q over AES's field; see sm4_byteslice.h for U, W, KAPPA. */",
         f"#define SM4_P_CONSTANT 0x{P_CONSTANT:02x}",
         f"#define SM4_KAPPA 0x{KAPPA:02x}",
-        "/* The same p, q for the bitsliced circuit: q after the linear layer, P^-1 p before it. */",
+        "/* The circuit leaves out p and q: P^-1 p is added before it, q behind it. */",
         f"#define SM4_CIRCUIT_IN 0x{apply(P_INVERSE, P_CONSTANT):02x}",
         f"#define SM4_CIRCUIT_OUT 0x{Q_CONSTANT:02x}",
         "",
@@ -296,7 +300,11 @@ def header() -> str:
         "/* ShiftRows takes byte 4c+r from column c+r; this puts it back (FIPS 197, 5.1.2). */",
         array("SM4_UNDO_SHIFT_ROWS", [4 * ((i // 4 - i % 4) % 4) + i % 4 for i in range(16)]),
     ]
-    lines += ["#endif", "", "/* The S-box as a circuit of x0 (lowest bit) .. x7, giving s0 .. s7. */"]
+    lines += [
+        "#endif",
+        "",
+        "/* The S-box as a circuit of x0 (lowest bit) .. x7, giving s0 .. s7. */",
+    ]
     lines.append("#define SM4_SBOX_CIRCUIT(word) \\")
     text = [f"word {step};" for step in circuit()]
     row = "   "

@@ -45,7 +45,7 @@ def openssl_sm3(data: bytes) -> bytes:
     return digest.finalize()
 
 
-class Disagreement(AssertionError):
+class DisagreementError(AssertionError):
     """The two libraries differ; the message reproduces the case."""
 
 
@@ -65,10 +65,10 @@ def run_cases(count: int, seed: int) -> str:
     """Run `count` cases in this process; the name of the code path.
 
     Raises:
-        Disagreement: at the first difference.
+        DisagreementError: at the first difference.
     """
     core = import_module("mifeng.crypto._native._core")
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)
     pool = b""
     for case in range(count):
         if case % 1000 == 0:
@@ -97,7 +97,7 @@ def run_cases(count: int, seed: int) -> str:
             refused = True
         good = sealed == expected and opened == data and refused
         if not good or core.sm3(data) != openssl_sm3(data):
-            raise Disagreement(f"seed {seed} case {case}: {size} and {aad_size} bytes")
+            raise DisagreementError(f"seed {seed} case {case}: {size} and {aad_size} bytes")
     return str(core.paths()["sm4"])
 
 
@@ -108,7 +108,7 @@ def run_paths(cases: int, seed: int, paths: Sequence[str]) -> int:
         share = cases // len(paths) + (number < cases % len(paths))
         command = [sys.executable, "-m", "tests.native.differential"]
         command += ["--cases", str(share), "--seed", str(seed + number), "--here"]
-        done = subprocess.run(command, env={**os.environ, "MIFENG_NATIVE": path}, check=False)  # noqa: S603
+        done = subprocess.run(command, env={**os.environ, "MIFENG_NATIVE": path}, check=False)
         failed += done.returncode != 0
     return failed
 

@@ -23,14 +23,16 @@ FORBIDDEN = re.compile(
 MOVE_OUT = re.compile(r"v?mov[dq]\s+%xmm\d+,%[re]")
 FRAME = re.compile(r"-?(0x[0-9a-f]+)?\(%r[sb]p[,)]")
 GENERAL = r"%(?:[re]?[abcd]x|[re]?[sd]i|[re]?bp|r\d+[dwb]?|[abcd][lh]|[sd]il)"
-LOAD = re.compile(rf"^(?:mov\w*|add\w?|sub\w?|xor\w?|and\w?|or\w?|imul\w?|cmov\w+)\s.*\(.*\),{GENERAL}$")
+LOAD = re.compile(
+    rf"^(?:mov\w*|add\w?|sub\w?|xor\w?|and\w?|or\w?|imul\w?|cmov\w+)\s.*\(.*\),{GENERAL}$"
+)
 COMPARE = re.compile(r"^(?:cmp|test)\w?\s.*\(.*\)")
 
 
 def functions(path: str) -> dict[str, list[str]]:
     """Instructions by function, each as "mnemonic operands"."""
-    listing = subprocess.run(  # noqa: S603
-        ["objdump", "-d", "--no-show-raw-insn", path],  # noqa: S607
+    listing = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", path],
         check=True,
         capture_output=True,
         text=True,

@@ -34,10 +34,21 @@ static PyObject *install_errors(PyObject *module, PyObject *args, PyObject *kwar
 
 static PyObject *paths(PyObject *module, PyObject *unused)
 {
-    (void)module;
     (void)unused;
-    return Py_BuildValue("{s:s,s:s,s:s}", "sm4", mifeng_sm4_path()->name, "sm3",
-                         mifeng_sm3_path()->name, "sm3_many", mifeng_sm3_path()->lanes_name);
+    PyObject *found = Py_BuildValue("{s:s,s:s,s:s}", "sm4", mifeng_sm4_path()->name, "sm3",
+                                    mifeng_sm3_path()->name, "sm3_many",
+                                    mifeng_sm3_path()->lanes_name);
+    PyObject *ask = PyObject_GetAttrString(module, "sm2_path"); /* absent without SM2 */
+    if (!ask) {
+        PyErr_Clear();
+        return found;
+    }
+    PyObject *sm2 = PyObject_CallNoArgs(ask);
+    if (!found || !sm2 || PyDict_SetItemString(found, "sm2", sm2) < 0)
+        Py_CLEAR(found);
+    Py_XDECREF(sm2);
+    Py_DECREF(ask);
+    return found;
 }
 
 static PyObject *available(PyObject *module, PyObject *unused)

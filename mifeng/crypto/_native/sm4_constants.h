@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-/* S(x) = Q inv(P x + p) + q over the field of AES; see sm4_byteslice.h for U, W, KAPPA. */
+/* S(x) = Q inv(P x + p) + q over AES's field; see sm4_byteslice.h for U, W, KAPPA. */
 #define SM4_P_CONSTANT 0x3e
 #define SM4_KAPPA 0x63
-/* The same p, q for the bitsliced circuit: q after the linear layer, P^-1 p before it. */
+/* The circuit leaves out p and q: P^-1 p is added before it, q behind it. */
 #define SM4_CIRCUIT_IN 0x75
 #define SM4_CIRCUIT_OUT 0xd3
 
