@@ -1,7 +1,8 @@
 /* The SM2 layers behind a line protocol, for tests only: reads "operation hex hex ..." and writes
  * one line of hex, or a word. The test that drives it holds the expected values.
  *
- *   cc -I mifeng/crypto/_native -o sm2_cli tests/native/sm2_cli.c mifeng/crypto/_native/sm2_[!p]*.c
+ *   cc -I mifeng/crypto/_native -o sm2_cli tests/native/sm2_cli.c
+ *      $(ls mifeng/crypto/_native/sm2*.c | grep -v sm2_py)
  *      mifeng/crypto/_native/sm3.c mifeng/crypto/_native/sm3_kdf.c
  *   ./sm2_cli portable|adx|ifma < commands
  *

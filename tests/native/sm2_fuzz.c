@@ -27,7 +27,7 @@ static void require(int condition)
         abort();
 }
 
-/* A genuine ciphertext or signature with the input laid over it, so that the inner checks are met. */
+/* A genuine ciphertext or signature with the input laid over it, to get to the inner checks. */
 static void overlay(uint8_t *genuine, size_t size, const uint8_t *data, size_t data_size)
 {
     for (size_t i = 0; i < size && i < data_size; i++)

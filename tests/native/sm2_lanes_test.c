@@ -1,7 +1,7 @@
 /* The lane kernels' field arithmetic on the bounds and limbs where it could go wrong. Includes the
  * file under test, to reach its static functions. Reads "mul|sqr|reduce limbs limbs", five limbs of
- * 64 bits (as 16 hexadecimal digits, least significant first) each, and writes five limbs. All eight
- * lanes are used: one for the arguments, the others for the previous ones. */
+ * 64 bits (as 16 hexadecimal digits, least significant first) each, and writes five limbs. All
+ * eight lanes are used: one for the arguments, the others for the previous ones. */
 #include "sm2_lanes_curve.c"
 #include "sm2_test_sm3.h"
 

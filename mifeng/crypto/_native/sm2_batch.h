@@ -26,8 +26,8 @@ typedef struct {
     int valid;                 /* written */
 } sm2_decryption;
 
-/* "auto", "ifma" (eight side by side), "single" (the best one by one), "adx" or "portable": 0, or -1
- * if this processor has no such path. */
+/* "auto", "ifma" (eight side by side), "single" (the best one by one), "adx" or "portable": 0, or
+ * -1 if this processor has no such path. */
 int sm2_batch_choose(const char *name);
 int sm2_lanes_active(void);
 /* G's comb for sm2_lanes_comb_mul, where lanes are active. */

@@ -13,7 +13,7 @@ typedef struct {
     sm2_fe x, y, z;
 } sm2_point;
 
-/* Multiples of G for fixed-base multiplication: entry [i][j] is (j + 1) * 2^(SM2_COMB_BITS * i) * G.
+/* Multiples of G for fixed-base multiplication: [i][j] is (j + 1) * 2^(SM2_COMB_BITS * i) * G.
  * 37 windows of 64 affine points, 148 KiB, all public, computed when the module is loaded. */
 #define SM2_COMB_BITS 7
 #define SM2_COMB_WINDOWS 37

@@ -1,4 +1,4 @@
-/* SM2 public-key encryption, GB/T 32918.4-2016, in the order C1 || C3 || C2 of the current standard.
+/* SM2 public-key encryption, GB/T 32918.4-2016, as C1 || C3 || C2 of the current edition.
  * Step numbers are the standard's (A: 6.1, B: 7.1). */
 #include "sm2.h"
 

@@ -1,4 +1,4 @@
-/* The field in C11 with 128-bit products: every processor, and the reading version of the others. */
+/* The field in C11 with 128-bit products: every processor, and the one to read. */
 #ifndef MIFENG_SM2_FIELD_PORTABLE_H
 #define MIFENG_SM2_FIELD_PORTABLE_H
 

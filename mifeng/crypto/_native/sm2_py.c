@@ -1,23 +1,12 @@
-/* The Python face of SM2: Sm2PrivateKey, Sm2PublicKey and the batch functions.
+/* The Python face of SM2: Sm2PrivateKey and Sm2PublicKey.
  *
  * A private key is inside its object and nowhere else: it is not copied into `bytes` (except by
  * to_scalar, for key files), not printed, not pickled, and erased when the object goes. */
-#include "module.h"
+#include "sm2_py.h"
 
-#include "sm2.h"
 #include "sm2_batch.h"
 
-typedef struct {
-    PyObject_HEAD
-    sm2_private key;
-} private_object;
-
-typedef struct {
-    PyObject_HEAD
-    sm2_public key;
-} public_object;
-
-static PyTypeObject *private_type, *public_type;
+PyTypeObject *sm2_private_type, *sm2_public_type;
 
 static void *allocate(PyTypeObject *type)
 {
@@ -91,7 +80,7 @@ static PyObject *refuse_copy(PyObject *self, PyObject *unused)
 
 static PyObject *new_public(const sm2_public *key)
 {
-    public_object *self = allocate(public_type);
+    sm2_public_object *self = allocate(sm2_public_type);
     if (self)
         self->key = *key;
     return (PyObject *)self;
@@ -114,13 +103,13 @@ static PyObject *public_from_bytes(PyObject *type, PyObject *object)
     return new_public(&key);
 }
 
-static PyObject *public_to_bytes(public_object *self, PyObject *unused)
+static PyObject *public_to_bytes(sm2_public_object *self, PyObject *unused)
 {
     (void)unused;
     return PyBytes_FromStringAndSize((const char *)self->key.bytes, SM2_PUBLIC_SIZE);
 }
 
-static PyObject *public_za(public_object *self, PyObject *object)
+static PyObject *public_za(sm2_public_object *self, PyObject *object)
 {
     uint8_t za[32];
     Py_buffer uid;
@@ -135,7 +124,8 @@ static PyObject *public_za(public_object *self, PyObject *object)
     return PyBytes_FromStringAndSize((const char *)za, sizeof za);
 }
 
-static PyObject *verified(const public_object *self, const uint8_t e[32], const Py_buffer *signature)
+static PyObject *verified(const sm2_public_object *self, const uint8_t e[32],
+                          const Py_buffer *signature)
 {
     int failed = -1;
     if (signature->len == SM2_SIGNATURE_SIZE) {
@@ -150,7 +140,7 @@ static PyObject *verified(const public_object *self, const uint8_t e[32], const 
     Py_RETURN_NONE;
 }
 
-static PyObject *public_verify(public_object *self, PyObject *args, PyObject *kwargs)
+static PyObject *public_verify(sm2_public_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"signature", "data", "uid", NULL};
     Py_buffer signature, data, uid = {0};
@@ -166,7 +156,7 @@ static PyObject *public_verify(public_object *self, PyObject *args, PyObject *kw
     return result;
 }
 
-static PyObject *public_verify_digest(public_object *self, PyObject *args, PyObject *kwargs)
+static PyObject *public_verify_digest(sm2_public_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"signature", "digest", NULL};
     Py_buffer signature, digest;
@@ -183,7 +173,7 @@ static PyObject *public_verify_digest(public_object *self, PyObject *args, PyObj
     return result;
 }
 
-static int fits(Py_ssize_t size)
+int sm2_py_encrypts(Py_ssize_t size)
 {
     if (size < 1)
         PyErr_SetString(PyExc_ValueError, "SM2 encrypts at least one byte");
@@ -194,13 +184,13 @@ static int fits(Py_ssize_t size)
     return 0;
 }
 
-static PyObject *public_encrypt(public_object *self, PyObject *object)
+static PyObject *public_encrypt(sm2_public_object *self, PyObject *object)
 {
     Py_buffer message;
     PyObject *result = NULL;
     if (PyObject_GetBuffer(object, &message, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (fits(message.len))
+    if (sm2_py_encrypts(message.len))
         result = PyBytes_FromStringAndSize(NULL, SM2_OVERHEAD + message.len);
     if (result) {
         uint8_t *out = (uint8_t *)PyBytes_AsString(result);
@@ -219,14 +209,15 @@ static PyObject *public_encrypt(public_object *self, PyObject *object)
 
 static PyObject *public_compare(PyObject *self, PyObject *other, int operation)
 {
-    if (Py_TYPE(other) != public_type || (operation != Py_EQ && operation != Py_NE))
+    if (Py_TYPE(other) != sm2_public_type || (operation != Py_EQ && operation != Py_NE))
         Py_RETURN_NOTIMPLEMENTED;
-    const int same = memcmp(((public_object *)self)->key.bytes, ((public_object *)other)->key.bytes,
-                            SM2_PUBLIC_SIZE) == 0;
+    const sm2_public *a = &((sm2_public_object *)self)->key;
+    const sm2_public *b = &((sm2_public_object *)other)->key;
+    const int same = memcmp(a->bytes, b->bytes, SM2_PUBLIC_SIZE) == 0;
     return PyBool_FromLong(same == (operation == Py_EQ));
 }
 
-static Py_hash_t public_hash(public_object *self)
+static Py_hash_t public_hash(sm2_public_object *self)
 {
     PyObject *bytes = public_to_bytes(self, NULL);
     if (!bytes)
@@ -236,7 +227,7 @@ static Py_hash_t public_hash(public_object *self)
     return hash;
 }
 
-static PyObject *public_repr(public_object *self)
+static PyObject *public_repr(sm2_public_object *self)
 {
     char hex[2 * SM2_PUBLIC_SIZE + 1];
     for (int i = 0; i < SM2_PUBLIC_SIZE; i++)
@@ -278,7 +269,7 @@ static PyType_Slot public_slots[] = {
 
 static PyType_Spec public_spec = {
     .name = "mifeng.crypto._native._core.Sm2PublicKey",
-    .basicsize = sizeof(public_object),
+    .basicsize = sizeof(sm2_public_object),
     .flags =
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = public_slots,
@@ -286,7 +277,7 @@ static PyType_Spec public_spec = {
 
 /* ---- Sm2PrivateKey ---- */
 
-static void private_deallocate(private_object *self)
+static void private_deallocate(sm2_private_object *self)
 {
     wipe(&self->key, sizeof self->key);
     deallocate((PyObject *)self);
@@ -294,7 +285,7 @@ static void private_deallocate(private_object *self)
 
 static PyObject *private_generate(PyObject *type, PyObject *unused)
 {
-    private_object *self = allocate(private_type);
+    sm2_private_object *self = allocate(sm2_private_type);
     (void)type;
     (void)unused;
     if (self && sm2_private_generate(&self->key)) {
@@ -311,7 +302,7 @@ static PyObject *private_from_scalar(PyObject *type, PyObject *object)
     (void)type;
     if (exactly(&scalar, object, 32, mifeng_error(MIFENG_KEY_ERROR), what) < 0)
         return NULL;
-    private_object *self = allocate(private_type);
+    sm2_private_object *self = allocate(sm2_private_type);
     if (self && sm2_private_from_bytes(&self->key, scalar.buf)) {
         PyErr_SetString(mifeng_error(MIFENG_KEY_ERROR), what);
         Py_CLEAR(self);
@@ -320,7 +311,7 @@ static PyObject *private_from_scalar(PyObject *type, PyObject *object)
     return (PyObject *)self;
 }
 
-static PyObject *private_to_scalar(private_object *self, PyObject *unused)
+static PyObject *private_to_scalar(sm2_private_object *self, PyObject *unused)
 {
     PyObject *result = PyBytes_FromStringAndSize(NULL, 32);
     (void)unused;
@@ -329,13 +320,13 @@ static PyObject *private_to_scalar(private_object *self, PyObject *unused)
     return result;
 }
 
-static PyObject *private_public_key(private_object *self, PyObject *unused)
+static PyObject *private_public_key(sm2_private_object *self, PyObject *unused)
 {
     (void)unused;
     return new_public(&self->key.pub);
 }
 
-static PyObject *signature_over(const private_object *self, const uint8_t e[32])
+static PyObject *signature_over(const sm2_private_object *self, const uint8_t e[32])
 {
     uint8_t signature[SM2_SIGNATURE_SIZE], fresh[32];
     if (sm2_random(fresh, sizeof fresh))
@@ -347,7 +338,7 @@ static PyObject *signature_over(const private_object *self, const uint8_t e[32])
     return PyBytes_FromStringAndSize((const char *)signature, sizeof signature);
 }
 
-static PyObject *private_sign(private_object *self, PyObject *args, PyObject *kwargs)
+static PyObject *private_sign(sm2_private_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"data", "uid", NULL};
     Py_buffer data, uid = {0};
@@ -359,7 +350,7 @@ static PyObject *private_sign(private_object *self, PyObject *args, PyObject *kw
     return failed ? NULL : signature_over(self, e);
 }
 
-static PyObject *private_sign_digest(private_object *self, PyObject *object)
+static PyObject *private_sign_digest(sm2_private_object *self, PyObject *object)
 {
     Py_buffer digest;
     if (digest_of(&digest, object) < 0)
@@ -369,18 +360,18 @@ static PyObject *private_sign_digest(private_object *self, PyObject *object)
     return result;
 }
 
-static int is_ciphertext(Py_ssize_t size)
+int sm2_py_is_ciphertext(Py_ssize_t size)
 {
     return size > SM2_OVERHEAD && (uint64_t)(size - SM2_OVERHEAD) <= SM2_MAX_MESSAGE;
 }
 
-static PyObject *private_decrypt(private_object *self, PyObject *object)
+static PyObject *private_decrypt(sm2_private_object *self, PyObject *object)
 {
     Py_buffer raw;
     PyObject *result = NULL;
     if (PyObject_GetBuffer(object, &raw, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (!is_ciphertext(raw.len))
+    if (!sm2_py_is_ciphertext(raw.len))
         PyErr_SetNone(mifeng_error(MIFENG_DECRYPTION_ERROR));
     else
         result = PyBytes_FromStringAndSize(NULL, raw.len - SM2_OVERHEAD);
@@ -399,16 +390,16 @@ static PyObject *private_decrypt(private_object *self, PyObject *object)
     return result;
 }
 
-static PyObject *private_ecdh(private_object *self, PyObject *peer)
+static PyObject *private_ecdh(sm2_private_object *self, PyObject *peer)
 {
-    if (Py_TYPE(peer) != public_type)
+    if (Py_TYPE(peer) != sm2_public_type)
         return PyErr_Format(PyExc_TypeError, "ecdh takes an Sm2PublicKey");
     PyObject *result = PyBytes_FromStringAndSize(NULL, 32);
     if (!result)
         return NULL;
     uint8_t *out = (uint8_t *)PyBytes_AsString(result);
     Py_BEGIN_ALLOW_THREADS
-    sm2_ecdh(out, &self->key, &((public_object *)peer)->key);
+    sm2_ecdh(out, &self->key, &((sm2_public_object *)peer)->key);
     Py_END_ALLOW_THREADS
     return result;
 }
@@ -455,255 +446,11 @@ static PyType_Slot private_slots[] = {
 
 static PyType_Spec private_spec = {
     .name = "mifeng.crypto._native._core.Sm2PrivateKey",
-    .basicsize = sizeof(private_object),
+    .basicsize = sizeof(sm2_private_object),
     .flags =
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = private_slots,
 };
-
-/* ---- batches ---- */
-
-/* The views of a batch: `per` of them for each of `count` entries. */
-typedef struct {
-    Py_ssize_t count, held;
-    Py_buffer *views;
-    const sm2_public **keys;
-} batch;
-
-static void free_batch(batch *b)
-{
-    while (b->held)
-        PyBuffer_Release(&b->views[--b->held]);
-    PyMem_Free(b->views);
-    PyMem_Free(b->keys);
-}
-
-static int start_batch(batch *b, PyObject *entries, Py_ssize_t per)
-{
-    b->count = PySequence_Size(entries);
-    if (b->count < 0)
-        return -1;
-    b->views = PyMem_Calloc((size_t)(b->count * per) + 1, sizeof *b->views);
-    b->keys = PyMem_Calloc((size_t)b->count + 1, sizeof *b->keys);
-    if (b->views && b->keys)
-        return 0;
-    PyErr_NoMemory();
-    return -1;
-}
-
-static int hold(batch *b, PyObject *object)
-{
-    if (PyObject_GetBuffer(object, &b->views[b->held], PyBUF_SIMPLE) < 0)
-        return -1;
-    b->held++;
-    return 0;
-}
-
-/* Takes the views of a sequence of buffers. */
-static int hold_all(batch *b, PyObject *entries)
-{
-    for (Py_ssize_t i = 0; i < b->count; i++) {
-        PyObject *entry = PySequence_GetItem(entries, i);
-        if (!entry)
-            return -1;
-        const int failed = hold(b, entry);
-        Py_DECREF(entry); /* the view keeps it */
-        if (failed)
-            return -1;
-    }
-    return 0;
-}
-
-/* Takes a sequence of tuples that start with a public key, which the caller's tuple keeps alive:
- * `entries` is a tuple of tuples. */
-static int hold_with_keys(batch *b, PyObject *entries, Py_ssize_t buffers)
-{
-    for (Py_ssize_t i = 0; i < b->count; i++) {
-        PyObject *entry = PyTuple_GetItem(entries, i);
-        if (!entry)
-            return -1;
-        if (!PyTuple_Check(entry) || PyTuple_Size(entry) != buffers + 1 ||
-            Py_TYPE(PyTuple_GetItem(entry, 0)) != public_type) {
-            PyErr_SetString(PyExc_TypeError, "an entry is a tuple that starts with a public key");
-            return -1;
-        }
-        b->keys[i] = &((public_object *)PyTuple_GetItem(entry, 0))->key;
-        for (Py_ssize_t j = 1; j <= buffers; j++)
-            if (hold(b, PyTuple_GetItem(entry, j)) < 0)
-                return -1;
-    }
-    return 0;
-}
-
-static PyObject *sign_batch(PyObject *module, PyObject *args)
-{
-    PyObject *key, *digests, *result = NULL;
-    uint8_t(*es)[32] = NULL, (*signatures)[64] = NULL;
-    batch b = {0};
-    int failed = 0;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O!O:sm2_sign_batch", private_type, &key, &digests))
-        return NULL;
-    if (start_batch(&b, digests, 1) < 0 || hold_all(&b, digests) < 0)
-        goto done;
-    es = PyMem_Calloc((size_t)b.count + 1, sizeof *es);
-    signatures = PyMem_Calloc((size_t)b.count + 1, sizeof *signatures);
-    if (!es || !signatures) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    for (Py_ssize_t i = 0; i < b.count; i++) {
-        if (b.views[i].len != 32) {
-            PyErr_SetString(PyExc_ValueError, "SM2 signs a digest of 32 bytes");
-            goto done;
-        }
-        memcpy(es[i], b.views[i].buf, 32);
-    }
-    Py_BEGIN_ALLOW_THREADS
-    failed = sm2_sign_batch(signatures, &((private_object *)key)->key, es, (size_t)b.count);
-    Py_END_ALLOW_THREADS
-    if (failed) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        goto done;
-    }
-    result = PyList_New(b.count);
-    for (Py_ssize_t i = 0; result && i < b.count; i++) {
-        PyObject *one = PyBytes_FromStringAndSize((const char *)signatures[i], SM2_SIGNATURE_SIZE);
-        if (!one || PyList_SetItem(result, i, one) < 0)
-            Py_CLEAR(result);
-    }
-done:
-    PyMem_Free(es);
-    PyMem_Free(signatures);
-    free_batch(&b);
-    return result;
-}
-
-static PyObject *verify_batch(PyObject *module, PyObject *sequence)
-{
-    PyObject *result = NULL, *entries = PySequence_Tuple(sequence);
-    sm2_verification *work = NULL;
-    batch b = {0};
-    (void)module;
-    if (!entries)
-        return NULL;
-    if (start_batch(&b, entries, 2) < 0 || hold_with_keys(&b, entries, 2) < 0)
-        goto done;
-    work = PyMem_Calloc((size_t)b.count + 1, sizeof *work);
-    if (!work) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    for (Py_ssize_t i = 0; i < b.count; i++) {
-        const Py_buffer *signature = &b.views[2 * i], *digest = &b.views[2 * i + 1];
-        if (digest->len != 32) {
-            PyErr_SetString(PyExc_ValueError, "SM2 signs a digest of 32 bytes");
-            goto done;
-        }
-        work[i].key = b.keys[i];
-        work[i].signature = signature->len == SM2_SIGNATURE_SIZE ? signature->buf : NULL;
-        work[i].e = digest->buf;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    sm2_verify_batch(work, (size_t)b.count);
-    Py_END_ALLOW_THREADS
-    result = PyList_New(b.count);
-    for (Py_ssize_t i = 0; result && i < b.count; i++)
-        if (PyList_SetItem(result, i, PyBool_FromLong(work[i].valid)) < 0)
-            Py_CLEAR(result);
-done:
-    PyMem_Free(work);
-    free_batch(&b);
-    Py_DECREF(entries);
-    return result;
-}
-
-static PyObject *encrypt_batch(PyObject *module, PyObject *sequence)
-{
-    PyObject *result = NULL, *entries = PySequence_Tuple(sequence);
-    sm2_encryption *work = NULL;
-    batch b = {0};
-    int failed = 0;
-    (void)module;
-    if (!entries)
-        return NULL;
-    if (start_batch(&b, entries, 1) < 0 || hold_with_keys(&b, entries, 1) < 0)
-        goto done;
-    work = PyMem_Calloc((size_t)b.count + 1, sizeof *work);
-    if (!work)
-        PyErr_NoMemory();
-    else
-        result = PyList_New(b.count);
-    for (Py_ssize_t i = 0; result && i < b.count; i++) {
-        PyObject *out = fits(b.views[i].len)
-                            ? PyBytes_FromStringAndSize(NULL, SM2_OVERHEAD + b.views[i].len)
-                            : NULL;
-        if (!out || PyList_SetItem(result, i, out) < 0) {
-            Py_CLEAR(result);
-            break;
-        }
-        work[i] = (sm2_encryption){b.keys[i], b.views[i].buf, (size_t)b.views[i].len,
-                                   (uint8_t *)PyBytes_AsString(out)};
-    }
-    if (result) {
-        Py_BEGIN_ALLOW_THREADS
-        failed = sm2_encrypt_batch(work, (size_t)b.count);
-        Py_END_ALLOW_THREADS
-    }
-    if (failed) {
-        Py_CLEAR(result);
-        PyErr_SetFromErrno(PyExc_OSError);
-    }
-done:
-    PyMem_Free(work);
-    free_batch(&b);
-    Py_DECREF(entries);
-    return result;
-}
-
-static PyObject *decrypt_batch(PyObject *module, PyObject *args)
-{
-    PyObject *key, *ciphertexts, *result = NULL;
-    sm2_decryption *work = NULL;
-    batch b = {0};
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O!O:sm2_decrypt_batch", private_type, &key, &ciphertexts))
-        return NULL;
-    if (start_batch(&b, ciphertexts, 1) < 0 || hold_all(&b, ciphertexts) < 0)
-        goto done;
-    work = PyMem_Calloc((size_t)b.count + 1, sizeof *work);
-    if (!work)
-        PyErr_NoMemory();
-    else
-        result = PyList_New(b.count);
-    for (Py_ssize_t i = 0; result && i < b.count; i++) {
-        const Py_ssize_t size = is_ciphertext(b.views[i].len) ? b.views[i].len - SM2_OVERHEAD : 0;
-        PyObject *out = PyBytes_FromStringAndSize(NULL, size);
-        if (!out || PyList_SetItem(result, i, out) < 0) {
-            Py_CLEAR(result);
-            break;
-        }
-        work[i].ciphertext = b.views[i].buf;
-        work[i].size = (size_t)size; /* 0: too short to be one */
-        work[i].out = (uint8_t *)PyBytes_AsString(out);
-    }
-    if (result) {
-        Py_BEGIN_ALLOW_THREADS
-        sm2_decrypt_batch(work, &((private_object *)key)->key, (size_t)b.count);
-        Py_END_ALLOW_THREADS
-    }
-    for (Py_ssize_t i = 0; result && i < b.count; i++) {
-        if (work[i].valid)
-            continue;
-        Py_INCREF(Py_None);
-        if (PyList_SetItem(result, i, Py_None) < 0)
-            Py_CLEAR(result);
-    }
-done:
-    PyMem_Free(work);
-    free_batch(&b);
-    return result;
-}
 
 /* ---- the module's part ---- */
 
@@ -715,16 +462,6 @@ static PyObject *path(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef functions[] = {
-    {"sm2_sign_batch", sign_batch, METH_VARARGS,
-     "sm2_sign_batch(key, digests, /)\n--\n\nsign_digest for each 32-byte digest, in order."},
-    {"sm2_verify_batch", verify_batch, METH_O,
-     "sm2_verify_batch(entries, /)\n--\n\nFor each (public key, signature, 32-byte digest) whether "
-     "it verifies: a list of bool in order."},
-    {"sm2_encrypt_batch", encrypt_batch, METH_O,
-     "sm2_encrypt_batch(entries, /)\n--\n\nFor each (public key, plaintext) the ciphertext."},
-    {"sm2_decrypt_batch", decrypt_batch, METH_VARARGS,
-     "sm2_decrypt_batch(key, ciphertexts, /)\n--\n\nFor each ciphertext the plaintext, or None "
-     "where decrypt would raise."},
     {"sm2_path", path, METH_NOARGS,
      "sm2_path()\n--\n\nThe code path in use: portable or adx, with +ifma where batches use it."},
     {NULL, NULL, 0, NULL},
@@ -756,9 +493,9 @@ int mifeng_add_sm2(PyObject *module)
         PyErr_Format(PyExc_ImportError, "MIFENG_NATIVE_SM2: no path %s on this processor", wanted);
         return -1;
     }
-    public_type = add_type(module, &public_spec, "Sm2PublicKey");
-    private_type = add_type(module, &private_spec, "Sm2PrivateKey");
-    if (!public_type || !private_type)
+    sm2_public_type = add_type(module, &public_spec, "Sm2PublicKey");
+    sm2_private_type = add_type(module, &private_spec, "Sm2PrivateKey");
+    if (!sm2_public_type || !sm2_private_type)
         return -1;
-    return PyModule_AddFunctions(module, functions);
+    return PyModule_AddFunctions(module, functions) < 0 ? -1 : sm2_py_add_batches(module);
 }
