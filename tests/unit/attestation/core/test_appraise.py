@@ -441,6 +441,18 @@ def test_a_device_without_an_identity_cannot_be_counted() -> None:
     assert codes(caught.value) == ["composite.device-anonymous"]
 
 
+@pytest.mark.parametrize("issued_at", [NOW - 600, NOW, NOW + 300])
+def test_an_age_at_the_limit_passes(issued_at: int) -> None:
+    """The oldest accepted age, and the furthest accepted clock, are accepted."""
+    assert attempt(HONEST.but(issued_at=issued_at)).valid_until
+
+
+def test_a_cpu_alone_proves_no_more_than_itself() -> None:
+    """The tier of accelerators takes accelerators."""
+    assert attempt_as(tier=Tier.TEE).tier is Tier.TEE
+    assert attempt_as(tier=Tier.MEASURED_BOOT).tier is Tier.MEASURED_BOOT
+
+
 def test_bound_accelerators_raise_the_tier_of_real_hardware_only() -> None:
     """CPU TEE and accelerators together prove more than the CPU alone; simulated ones do not."""
     one = replace(POLICY, accelerators={SIMULATED: 1})
