@@ -21,6 +21,7 @@ __all__ = ["VARIABLE", "check", "databases", "silence"]
 VARIABLE: Final = "ORT_DISABLE_TELEMETRY"
 _LIBRARY: Final = "onnxruntime.capi.onnxruntime_pybind11_state"
 _DATABASE: Final = "onnxruntime.db"
+_OPEN_FILES: Final = Path("/proc/self/fd")
 _DIRECTORY: Final = Path("Microsoft", "DeveloperTools", ".onnxruntime")
 
 
@@ -42,24 +43,25 @@ def silence() -> None:
 
 
 def check() -> None:
-    """Refuse to go on if the library was loaded without the opt-out, or has written its files.
+    """Refuse to go on if the library was loaded without the opt-out, or has opened its files.
 
-    Files that were there before this process imported us and that it does not hold open are
-    another program's.
+    Where the system tells which files a process holds, only those count: another program on
+    this machine may be writing its own. Elsewhere any file that appeared since we were imported
+    does.
 
     Raises:
         TelemetryError: one of the two.
     """
     if os.environ.get(VARIABLE) != "1":
         raise TelemetryError(f"{VARIABLE}=1 was not set before onnxruntime was imported")
-    if found := (databases() - _BEFORE) | _held_open():
+    if found := _held_open() if _OPEN_FILES.is_dir() else databases() - _BEFORE:
         raise TelemetryError(f"telemetry files: {', '.join(map(str, sorted(found)))}")
 
 
 def _held_open() -> frozenset[Path]:
-    """Return telemetry databases this process has open, wherever they are; Linux only."""
+    """Return telemetry databases this process has open, wherever they are."""
     held = set()
-    for descriptor in Path("/proc/self/fd").glob("*"):
+    for descriptor in _OPEN_FILES.glob("*"):
         try:
             target = descriptor.readlink()
         except OSError:  # closed since it was listed

@@ -648,3 +648,16 @@ def verdict(
         return exc.code.removeprefix("attestation."), [each.code for each in exc.findings]
     word = "rejected" if claims.refused else "unverified" if claims.unchecked else "accepted"
     return word, [each.code for each in claims.refused + claims.unchecked]
+
+
+def same_response(one: bytes, other: bytes) -> bool:
+    """Whether two OCSP responses say and sign the same, bit for bit.
+
+    The count of unused bits of a signature's BIT STRING is covered by no signature; where the
+    last bits are zero, another count spells the same signature.
+    """
+    a, b = (ocsp.load_der_ocsp_response(each) for each in (one, other))
+    pairs = [(a.tbs_response_bytes, b.tbs_response_bytes), (a.signature, b.signature)]
+    for x, y in zip(a.certificates, b.certificates, strict=True):
+        pairs += [(x.tbs_certificate_bytes, y.tbs_certificate_bytes), (x.signature, y.signature)]
+    return all(x == y for x, y in pairs)
