@@ -25,12 +25,13 @@ CORE = Extension(
         ("Py_LIMITED_API", "0x030B0000"),
         *([("MIFENG_HAVE_SM2", "1")] if HAS_SM2 else []),
     ],
-    extra_compile_args=["-std=gnu11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    extra_compile_args=["-std=gnu11", "-O3", "-g0", "-Wall", "-Wextra", "-fvisibility=hidden"],
     py_limited_api=True,
     optional=True,
 )
 
 setup(
     ext_modules=[] if os.environ.get("MIFENG_BUILD_NATIVE") == "0" else [CORE],
+    exclude_package_data={"mifeng.crypto._native": ["*.c", "*.h"]},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )
