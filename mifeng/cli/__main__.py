@@ -24,6 +24,7 @@ from mifeng.errors import (
 VERBS: Final = {
     "infer": "Send one sealed request and print the verified answer.",
     "proxy": "Serve OpenAI and OIP programs on this machine, sealed upstream.",
+    "batch": "Run many stored documents through a model, resumable.",
     "attest": "List the nodes a gateway offers, and appraise them.",
     "evidence": "Verify or read one file of evidence, offline.",
     "policy": "Test and show policies.",
