@@ -1,0 +1,321 @@
+"""`mifeng audit …`: export a pack, verify it offline, tell one request, compare, watch, report.
+
+Exit status: 0 it stands · 1 something was refuted (or, with --strict, not shown) · 2 usage ·
+4 not a pack · 5 the log cannot be reached.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mifeng.audit import compare as comparing
+from mifeng.audit import export as exporting
+from mifeng.audit import story as stories
+from mifeng.audit import tables
+from mifeng.audit.findings import Severity
+from mifeng.audit.report import Report
+from mifeng.audit.source import SqliteSource
+from mifeng.audit.trust import Trust
+from mifeng.audit.verify import verify as verify_pack
+from mifeng.audit.wording import place, text
+from mifeng.client import ClientConfig
+from mifeng.client.transport import connect
+from mifeng.crypto import CryptoError
+from mifeng.crypto.keyfiles import read_signing_key
+from mifeng.crypto.signatures import SigningKey
+from mifeng.errors import UsageError
+from mifeng.protocol import checkpoint as checkpoints
+
+from .options import json_option, print_json
+
+EXIT_REFUTED = 1
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+trust_option = click.option(
+    "--trust",
+    "trust_path",
+    type=_file,
+    required=True,
+    envvar="MIFENG_TRUST",
+    help="What you trust beforehand: log pin, policies, exporters (YAML).",
+)
+lang_option = click.option(
+    "--lang", type=click.Choice(["zh", "en"]), default="en", help="Language of the words."
+)
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(1, 256), default=None, help="Processes; one per core if left out."
+)
+pack_argument = click.argument("pack", type=_file)
+
+
+@click.group("audit")
+def command() -> None:
+    """Establish offline what a gateway's log proves; trusts nobody but the trust file."""
+
+
+@contextmanager
+def _bar(what: str, *, quiet: bool) -> Iterator[exporting.Progress]:
+    """Show a bar on a terminal; nothing in a pipe."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@command.command("export")
+@click.option("--database", type=_file, required=True, help="The gateway's log database.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Pack to make.")
+@click.option(
+    "--checkpoint",
+    "notes",
+    type=_file,
+    multiple=True,
+    help="Checkpoint note of the log or its twin; may be given several times.",
+)
+@click.option("--config", type=_file, help="Client configuration: fetch the newest checkpoint.")
+@click.option("--from", "low", type=click.IntRange(min=0), default=0, help="First entry.")
+@click.option("--to", "high", type=click.IntRange(min=1), help="Entry after the last one.")
+@click.option("--tenant", help="Only requests of this tenant, and what they are judged by.")
+@click.option("--request", "h", help="Only this request: its digest H, 64 hex digits.")
+@click.option("--sign", "key", type=_file, help="SM2 key file that signs the pack.")
+@click.option("--passphrase", type=_file, help="File with the key's passphrase.")
+@json_option
+def export(
+    database: Path,
+    out: Path,
+    notes: tuple[Path, ...],
+    config: Path | None,
+    low: int,
+    high: int | None,
+    tenant: str | None,
+    h: str | None,
+    key: Path | None,
+    passphrase: Path | None,
+    as_json: bool,
+) -> None:
+    """Cut an audit pack out of a log; the gateway may be running."""
+    if sum((bool(low or high), tenant is not None, h is not None)) > 1:
+        raise UsageError("export: a range, a tenant or a request, not several")
+    signed = [path.read_bytes() for path in notes]
+    if config is not None:
+        signed.append(asyncio.run(_fetch(config)))
+    choice = exporting.Choice(low=low, high=high, tenant=tenant, h=_digest(h))
+    with SqliteSource(database) as source, _bar("export", quiet=as_json) as progress:
+        manifest = exporting.export(
+            source,
+            signed,
+            out,
+            choice=choice,
+            now=int(time.time()),
+            signer=_key(key, passphrase),
+            progress=progress,
+        )
+    if as_json:
+        print_json({"pack": str(out), "entries": manifest.count, "size": manifest.size})
+        return
+    click.echo(f"{out}: {manifest.count} of {manifest.size} entries of {manifest.origin}")
+
+
+async def _fetch(config: Path) -> bytes:
+    settings = ClientConfig.load(config)
+    transport = connect(
+        settings.gateway,
+        api_key=settings.read_api_key(),
+        ca=settings.ca,
+        timeout_s=settings.timeout_s,
+    )
+    try:
+        return checkpoints.verify(await transport.checkpoint(), settings.terms().log).note
+    finally:
+        await transport.close()
+
+
+def _digest(h: str | None) -> bytes | None:
+    if h is None:
+        return None
+    try:
+        raw = bytes.fromhex(h)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:  # noqa: PLR2004 - an SM3 digest
+        raise UsageError("--request: need 64 hex digits")
+    return raw
+
+
+def _key(path: Path | None, passphrase: Path | None) -> SigningKey | None:
+    if path is None:
+        return None
+    try:
+        secret = passphrase.read_bytes().strip() if passphrase else None
+        key = read_signing_key(path.read_bytes(), secret)
+    except (OSError, CryptoError) as exc:
+        raise UsageError(f"--sign: {exc}") from exc
+    if key.alg != "sm2":
+        raise UsageError("--sign: need an SM2 key")
+    return key
+
+
+def _verified(
+    pack: Path,
+    trust: Path,
+    *,
+    at: int | None = None,
+    promises: tuple[Path, ...] = (),
+    jobs: int | None = None,
+    quiet: bool = False,
+) -> Report:
+    with _bar("verify", quiet=quiet) as progress:
+        return verify_pack(
+            pack,
+            Trust.load(trust),
+            now=int(time.time()),
+            at=at,
+            promises=[path.read_bytes() for path in promises],
+            jobs=jobs or os.cpu_count() or 1,
+            progress=progress,
+        )
+
+
+@command.command("verify")
+@pack_argument
+@trust_option
+@click.option("--at", type=int, help="Judge evidence at this Unix time, not at its own instant.")
+@click.option(
+    "--promise", "promises", type=_file, multiple=True, help="A promise that a client received."
+)
+@click.option("--strict", is_flag=True, help="Warnings count as refutations.")
+@jobs_option
+@lang_option
+@json_option
+def verify(
+    pack: Path,
+    trust_path: Path,
+    at: int | None,
+    promises: tuple[Path, ...],
+    strict: bool,
+    jobs: int | None,
+    lang: str,
+    as_json: bool,
+) -> None:
+    """Verify a pack offline and say everything that is wrong with it."""
+    report = _verified(pack, trust_path, at=at, promises=promises, jobs=jobs, quiet=as_json)
+    if as_json:
+        print_json(report.to_json(lang))
+    else:
+        _show(report, lang)
+    if not report.stands or (strict and report.count(Severity.WARNING)):
+        sys.exit(EXIT_REFUTED)
+
+
+def _show(report: Report, lang: str) -> None:
+    zh = lang == "zh"
+    console = Console()
+    console.print(f"[bold]{report.origin}[/bold]", highlight=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for head in report.heads:
+        name = f"checkpoint ({head.world})" if not zh else f"检查点 ({head.world})"
+        table.add_row(name, f"{head.size} · {head.root.hex()[:16]}… · {len(head.witnesses)} W")
+    rows = (
+        ("条目", "entries", f"{report.entries} / {report.extent.size}"),
+        (
+            "时间",
+            "time",
+            f"{stories.moment(report.first_at)} – {stories.moment(report.extent.last_at)}",
+        ),
+        ("签名", "signatures checked", str(report.signatures)),
+        ("回执", "receipts", str(report.receipts)),
+        ("许可 / 结束", "intents / ends", f"{report.intents} / {sum(report.ends.values())}"),
+        ("节点所见日志头", "heads compared", str(report.heads_compared)),
+        (
+            "远程证明重新评估",
+            "evidence appraised again",
+            (
+                f"{report.appraisals.passed} ✓ {report.appraisals.refused} ✗"
+                f" {report.appraisals.undecided} ?"
+            ),
+        ),
+    )
+    for name_zh, name_en, value in rows:
+        table.add_row(name_zh if zh else name_en, value)
+    console.print(table)
+    for finding in report.findings:
+        colour = _COLOURS[finding.severity]
+        console.print(f"[{colour}]{finding.severity.value:7}[/] {finding.code:26}", end=" ")
+        where = place(finding, lang)
+        words = text(finding, lang)
+        console.print(f"{words} {where}", highlight=False, markup=False, soft_wrap=True)
+    if report.stands:
+        console.print("[green]证据成立[/]" if zh else "[green]it stands[/]")
+    else:
+        console.print("[red]证据不成立[/]" if zh else "[red]REFUTED[/]")
+
+
+@command.command("explain")
+@pack_argument
+@click.argument("request")
+@trust_option
+@jobs_option
+@lang_option
+@json_option
+def explain(
+    pack: Path, request: str, trust_path: Path, jobs: int | None, lang: str, as_json: bool
+) -> None:
+    """Tell the whole story of one REQUEST: its digest H (or its first digits), or an index."""
+    report = _verified(pack, trust_path, jobs=jobs, quiet=as_json)
+    story = stories.tell(pack, report, request, lang=lang)
+    if as_json:
+        print_json(story.facts | {"story": list(story.sentences)})
+    else:
+        for number, sentence in enumerate(story.sentences, 1):
+            click.echo(f"{number:2}. {sentence}")
+    if any(
+        f.severity is Severity.ERROR and f.code in story.facts["findings"] for f in report.findings
+    ):
+        sys.exit(EXIT_REFUTED)
+
+
+@command.command("diff")
+@click.argument("left", type=_file)
+@click.argument("right", type=_file)
+@json_option
+def diff(left: Path, right: Path, as_json: bool) -> None:
+    """Compare two packs of one log; exit 1 if they contradict each other."""
+    found = comparing.compare(left, right)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for name, value in found.to_json().items():
+            click.echo(f"{name:22} {value}")
+    if found.contradictory:
+        sys.exit(EXIT_REFUTED)
+
+
+@command.command("table")
+@pack_argument
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to make.")
+def table(pack: Path, form: str, out: Path) -> None:
+    """Write the entries of a pack as JSON lines, or as CSV for spreadsheets."""
+    lines = tables.json_lines(pack) if form == "jsonl" else tables.csv_lines(pack)
+    try:
+        with out.open("x", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+    except OSError as exc:
+        raise UsageError(f"{out}: {exc.strerror}") from exc
