@@ -110,13 +110,14 @@ class Verdict:
         single = self.claims[0] if len(self.claims) == 1 else None
         status: dict[str, str | None] = {**status_json(self._worst()), "freshness": self.freshness}
         devices = [claims_json(each) for each in self.claims]
+        several: dict[str, object] = {"devices": devices} if devices else {}
         return {
             "kind": self.kind.value,
             "authentic": self.authentic,
             "verdict": self.decision.value,
             "code": self.code,
             "findings": [finding_json(finding) for finding in self.findings],
-            "claims": claims_json(single) if single is not None else {"devices": devices},
+            "claims": several if single is None else claims_json(single),
             "status": status,
             "tier": None if self.tier is None else self.tier.label,
         }

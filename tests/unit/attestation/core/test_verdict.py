@@ -62,6 +62,9 @@ def test_each_decision_is_reached() -> None:
     bent = good[:-1] + bytes([good[-1] ^ 1])
     kind = Evidence(EvidenceKind.ASCEND_NPU, b"x")
     ascend = examine(kind, Collateral(), expected=NOTHING, policy=None, now=NOW)
+    assert look(bent).to_json()["tier"] is None
+    assert look(bent).to_json()["claims"] == {}
+    assert look(good).to_json()["tier"] == "simulated"
     found = [
         (each.decision, each.code, each.authentic)
         for each in (

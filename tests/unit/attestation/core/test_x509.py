@@ -55,6 +55,7 @@ def make(
     begin: int = NOW - 10,
     end: int = NOW + 10,
     usage: bool = True,
+    signs: bool | None = None,
     extra: Sequence[tuple[pyca.ExtensionType, bool]] = (),
     serial: int = 7,
 ) -> Certificate:
@@ -83,7 +84,12 @@ def make(
             False,
         )
         builder = builder.add_extension(
-            pyca.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **flags),
+            pyca.KeyUsage(
+                digital_signature=not ca,
+                key_cert_sign=ca if signs is None else signs,
+                crl_sign=ca,
+                **flags,
+            ),
             critical=True,
         )
     for extension, critical in extra:
@@ -140,9 +146,13 @@ def test_each_rule_of_a_path_has_its_code() -> None:
     looping = make("mid", "evil")
     loop = make("evil", "mid")
     assert refused(make("leaf", "mid", ca=False), [looping, loop]) == "x.chain"
+    for now in (NOW - 10, NOW + 10):
+        assert path(LEAF, [MID], now=now)
     for now in (NOW - 11, NOW + 11):
         assert refused(LEAF, [MID], now=now) == "x.validity"
     assert refused(LEAF, [make("mid", "root", ca=False)]) == "x.ca"
+    assert refused(LEAF, [make("mid", "root", signs=False)]) == "x.ca"
+    assert refused(LEAF, [make("mid", "root", ca=False, signs=True)]) == "x.ca"
 
 
 def test_path_lengths_count_the_cas_below() -> None:
@@ -176,6 +186,7 @@ PEM = MID.cert.public_bytes(Encoding.PEM)
 def test_files_hold_pem_or_der_and_nothing_else() -> None:
     """Bundles in either form, NUL-terminated or not; text, other blocks and junk are refused."""
     assert load_certificates(PEM * 2 + b"\0", what="x", code="x") == (MID, MID)
+    assert len(load_certificates(PEM * MAX_CERTIFICATES, what="x", code="x")) == MAX_CERTIFICATES
     assert load_certificates(MID.der + LEAF.der + b"\0", what="x", code="x") == (MID, LEAF)
     bad = {
         b"": "x.count",
@@ -227,6 +238,8 @@ def test_a_list_counts_if_its_issuer_signed_it_and_it_is_current() -> None:
     assert (found.number, is_revoked(found, MID)) == (3, True)
     assert not is_revoked(found, make("leaf", "mid", ca=False, serial=8))
     assert crl_window(found, now=NOW, what="x", code="x") == ()
+    for now in (NOW - 5, NOW + 5):
+        assert crl_window(found, now=now, what="x", code="x") == ()
     for now in (NOW - 6, NOW + 6):
         (finding,) = crl_window(found, now=now, what="x", code="x")
         assert finding.code == "x.window"

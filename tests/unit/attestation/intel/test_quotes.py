@@ -598,19 +598,36 @@ def test_malformed_collateral_is_refused_by_name(name: str) -> None:
     assert caught.value.findings[0].code == f"intel-tdx.{code}"
 
 
+def with_more(*pairs: bytes) -> bytes:
+    """Return an honest extension with more pairs at its end."""
+    honest = intel.sgx_extension()
+    assert honest[1] == 0x82
+    return intel._der(0x30, honest[4:] + b"".join(pairs))
+
+
 EXTENSIONS = {
     "not DER": b"\x30\x81\x01\0",
-    "a member twice": intel._der(0x30, intel._pair(b"\1", b"\4\0") * 2),
-    "an id of another arc": intel._der(0x30, intel._der(0x30, b"\6\1\x2a\5\0")),
-    "a pair of three": intel._der(0x30, intel._der(0x30, b"\6\x0a" + intel._ARC + b"\1\5\0\5\0")),
-    "no pair": intel._der(0x30, b"\5\0"),
-    "a pair without an id": intel._der(0x30, intel._der(0x30, b"\5\0")),
+    "a member twice": with_more(intel._pair(b"\1", intel._der(0x04, bytes(16)))),
+    "an id of another arc": with_more(intel._der(0x30, b"\6\1\x2a\5\0")),
+    "a pair of three": with_more(
+        intel._der(0x30, intel._der(0x06, intel._ARC + b"\x09") + b"\5\0\5\0")
+    ),
+    "no pair": with_more(b"\5\0"),
+    "a pair in a SET": with_more(intel._der(0x31, intel._pair(b"\x09", b"\5\0")[2:])),
+    "a pair without an id": with_more(intel._der(0x30, b"\5\0")),
     "nothing inside": b"\x30\0",
     "a PPID too short": intel.sgx_extension(ppid=b"\0"),
     "an instance id too short": intel.sgx_extension(instance=b"\0"),
     "a negative PCESVN": intel.sgx_extension().replace(b"\2\1\x0d", b"\2\1\xf3"),
     "a PCESVN of three bytes": intel.sgx_extension(pce_svn=0x10000),
 }
+
+
+def test_the_largest_numbers_of_an_extension_pass() -> None:
+    """Component SVNs have eight bits and PCESVNs sixteen, all of them usable."""
+    largest = intel.sgx_extension(components=[0xFF] * 16, pce_svn=0xFFFF)
+    assert codes(verify(TD.but(leaf=leaf(extension=largest)))) == []
+    assert codes(verify(TD.but(leaf=leaf(extension=with_more())))) == []
 
 
 @pytest.mark.parametrize("name", EXTENSIONS)
