@@ -35,6 +35,17 @@ class DeviceConfig(_Strict):
     options: dict[str, str] = {}
 
 
+class BatchingConfig(_Strict):
+    """Dynamic batching of one tensor model (docs/batching.md)."""
+
+    max_batch_rows: Annotated[int, Field(ge=2, le=65_536)]
+    max_queue: Annotated[int, Field(ge=1, le=65_536)] = 256
+    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    mix_tenants: bool
+    """Let requests of different isolation share a batch. Rows never mix inside a model that
+    treats them one by one; whether a model does is for whoever configures this to know."""
+
+
 class ModelConfig(_Strict):
     """One served model."""
 
@@ -48,6 +59,7 @@ class ModelConfig(_Strict):
     intra_threads: Annotated[int, Field(ge=1, le=256)] = 1
     idempotent: bool = True
     max_input_bytes: Annotated[int, Field(ge=1)] = 256 << 20
+    batching: BatchingConfig | None = None
 
 
 class KeysetConfig(_Strict):

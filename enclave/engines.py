@@ -7,8 +7,9 @@ signature and no sealed byte.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from concurrent.futures import Executor as ThreadPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,10 +83,17 @@ class OipEngine:
     operations = frozenset({OIP_INFER, OIP_METADATA})
 
     def __init__(
-        self, pipeline: Pipeline, *, name: str, version: str, backend: str, pool: ThreadPool
+        self,
+        pipeline: Pipeline,
+        *,
+        name: str,
+        version: str,
+        backend: str,
+        pool: ThreadPool,
+        batcher: "Infer | None" = None,
     ) -> None:
-        """Take a loaded pipeline and what it is served as."""
-        self._pipeline, self._pool = pipeline, pool
+        """Take a loaded pipeline, what it is served as, and who batches for it, if anybody."""
+        self._pipeline, self._pool, self._batcher = pipeline, pool, batcher
         self._name, self._version = name, version
         first = pipeline.placements[0]
         eps = sorted({f"{p.ep} {p.ep_version}" for p in pipeline.placements})
@@ -96,8 +104,17 @@ class OipEngine:
         if job.operation == OIP_METADATA:
             yield json.dumps(self._metadata()).encode()
             return
+        if self._batcher is not None:
+            yield await self._batched(self._batcher, job)
+            return
         loop = asyncio.get_running_loop()
         yield await loop.run_in_executor(self._pool, self._infer, job.body)
+
+    async def _batched(self, batcher: "Infer", job: Job) -> bytes:
+        with _as_engine_errors():
+            request, inputs = _decode(job.body)
+            outputs = await batcher(inputs, request.parameters, isolation=job.isolation)
+        return _encode(request, outputs)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -115,18 +132,44 @@ class OipEngine:
         return manifest.metadata()
 
     def _infer(self, data: memoryview) -> bytes:
-        try:
-            request = OipBody.decode(data, response=False)
-            inputs = {tensor.name: to_numpy(tensor) for tensor in request.tensors}
-            if len(inputs) != len(request.tensors):
-                raise EngineError("request.malformed", "an input is named twice")
+        with _as_engine_errors():
+            request, inputs = _decode(data)
             outputs = self._pipeline.infer(inputs, request.parameters)
-        except MalformedError as exc:
-            raise EngineError("request.malformed", str(exc)) from None
-        except BackendError as exc:
-            raise EngineError(exc.code, str(exc)) from None
-        tensors = tuple(from_numpy(name, array) for name, array in outputs.items())
-        return OipBody(tensors=tensors, id=request.id).encode(response=True)
+        return _encode(request, outputs)
+
+
+class Infer(Protocol):
+    """What `batching.Batcher.infer` is to an engine."""
+
+    def __call__(
+        self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Any], /, *, isolation: bytes
+    ) -> Awaitable[Mapping[str, Tensor]]:
+        """Answer one request, perhaps together with others."""
+        ...
+
+
+@contextmanager
+def _as_engine_errors() -> Iterator[None]:
+    """Turn what bodies and backends raise into what an answer may say."""
+    try:
+        yield
+    except MalformedError as exc:
+        raise EngineError("request.malformed", str(exc)) from None
+    except BackendError as exc:
+        raise EngineError(exc.code, str(exc)) from None
+
+
+def _decode(data: memoryview) -> tuple[OipBody, dict[str, Tensor]]:
+    request = OipBody.decode(data, response=False)
+    inputs = {tensor.name: to_numpy(tensor) for tensor in request.tensors}
+    if len(inputs) != len(request.tensors):
+        raise EngineError("request.malformed", "an input is named twice")
+    return request, inputs
+
+
+def _encode(request: OipBody, outputs: Mapping[str, Tensor]) -> bytes:
+    tensors = tuple(from_numpy(name, array) for name, array in outputs.items())
+    return OipBody(tensors=tensors, id=request.id).encode(response=True)
 
 
 def to_numpy(tensor: body.Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from mifeng.crypto import sm3
 from mifeng.protocol import jsonc
 from mifeng.protocol.keyset import Model
 
+from .batching import Batcher, BatchLimits
 from .config import ConfigError, ModelConfig, NodeConfig
-from .engines import Engine, OipEngine
+from .engines import Engine, Infer, OipEngine
 
 BACKEND = "onnxruntime"
 _OCR_FILES = ("detect", "classify", "recognise")
@@ -59,10 +60,27 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
         files = {role: _read(path) for role, path in each.files.items()}
         pipeline = _pipeline(each, files, backend)
         engines[each.name] = OipEngine(
-            pipeline, name=each.name, version=each.version, backend=backend.name, pool=pool
+            pipeline,
+            name=each.name,
+            version=each.version,
+            backend=backend.name,
+            pool=pool,
+            batcher=_batcher(each, pipeline, pool),
         )
         models[each.name] = Model(digest=manifest_digest(each, files), idempotent=each.idempotent)
     return Served(engines, models)
+
+
+def _batcher(config: ModelConfig, pipeline: Pipeline, pool: ThreadPool) -> Infer | None:
+    if (batching := config.batching) is None:
+        return None
+    limits = BatchLimits(
+        max_batch_rows=batching.max_batch_rows,
+        max_queue=batching.max_queue,
+        mix_tenants=batching.mix_tenants,
+        instances=batching.instances,
+    )
+    return Batcher(pipeline, limits=limits, pool=pool).infer
 
 
 def _pipeline(config: ModelConfig, files: Mapping[str, bytes], backend: Backend) -> Pipeline:
