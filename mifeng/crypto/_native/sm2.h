@@ -35,6 +35,12 @@ typedef struct {
 
 /* ---- sm2_key.c. Each returns 0, or -1 and leaves nothing secret behind. ---- */
 
+/* Overwrites that many times 4 KiB of stack below the caller's frame: what functions that worked on
+ * secrets left there. Their long-lived variables they erase themselves. */
+void sm2_burn_stack(int pages);
+#define SM2_SINGLE_PAGES 3 /* the deepest path of a single operation takes 10 KiB */
+#define SM2_LANES_PAGES 10 /* and of eight side by side 30 KiB */
+
 int sm2_random(void *data, size_t size);
 /* Scalars in [1, n - 1], by rejection. */
 int sm2_random_scalars(sm2_scalar *k, size_t count);

@@ -116,6 +116,7 @@ static void sign_lanes(uint8_t (*signatures)[64], const sm2_private *key, const 
     wipe(k, sizeof k);
     wipe(points, sizeof points);
     wipe(xy, sizeof xy);
+    sm2_burn_stack(SM2_LANES_PAGES);
 }
 
 int sm2_sign_batch(uint8_t (*signatures)[64], const sm2_private *key, const uint8_t (*es)[32],
@@ -242,6 +243,7 @@ static int encrypt_lanes(sm2_encryption *work, size_t count)
     wipe(k, sizeof k);
     wipe(points, sizeof points);
     wipe(xy, sizeof xy);
+    sm2_burn_stack(SM2_LANES_PAGES);
     return failed;
 }
 
@@ -285,6 +287,7 @@ static void decrypt_lanes(sm2_decryption *work, const sm2_private *key, size_t c
     wipe(k, sizeof k);
     wipe(points, sizeof points);
     wipe(xy, sizeof xy);
+    sm2_burn_stack(SM2_LANES_PAGES);
 }
 
 void sm2_decrypt_batch(sm2_decryption *work, const sm2_private *key, size_t count)

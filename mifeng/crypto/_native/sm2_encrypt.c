@@ -47,6 +47,7 @@ int sm2_encrypt(uint8_t *out, const sm2_public *key, const uint8_t *message, siz
         failed = sm2_encrypt_with_nonce(out, key, message, size, &k);
     } while (failed);
     wipe(&k, sizeof k);
+    sm2_burn_stack(SM2_SINGLE_PAGES);
     return 0;
 }
 
@@ -84,5 +85,6 @@ int sm2_decrypt(uint8_t *out, const sm2_private *key, const uint8_t *ciphertext,
     const int failed = sm2_decrypt_finish(out, xy, ciphertext, size);
     wipe(&shared, sizeof shared);
     wipe(xy, sizeof xy);
+    sm2_burn_stack(SM2_SINGLE_PAGES);
     return failed;
 }

@@ -8,6 +8,15 @@
 #include <unistd.h>
 #endif
 
+__attribute__((noinline)) void sm2_burn_stack(int pages)
+{
+    uint8_t page[4096];
+    wipe(page, sizeof page);
+    if (pages > 1)
+        sm2_burn_stack(pages - 1);
+    __asm__ volatile("" : : "r"(page) : "memory"); /* not a tail call: the frames add up */
+}
+
 int sm2_random(void *data, size_t size)
 {
     uint8_t *p = data;
@@ -78,6 +87,7 @@ static int finish_private(sm2_private *key)
     finish_public(&key->pub);
     wipe(&next, sizeof next);
     wipe(&point, sizeof point);
+    sm2_burn_stack(SM2_SINGLE_PAGES);
     return 0;
 }
 
@@ -152,4 +162,5 @@ void sm2_ecdh(uint8_t x[32], const sm2_private *key, const sm2_public *peer)
     memcpy(x, xy, 32);
     wipe(&shared, sizeof shared);
     wipe(xy, sizeof xy);
+    sm2_burn_stack(SM2_SINGLE_PAGES);
 }

@@ -31,16 +31,18 @@ static int exactly(Py_buffer *view, PyObject *object, Py_ssize_t size, PyObject 
     if (view->len == size)
         return 0;
     PyBuffer_Release(view);
-    if (what)
-        PyErr_SetString(error, what);
-    else
-        PyErr_SetNone(error);
+    PyErr_SetString(error, what);
     return -1;
 }
 
-static int digest_of(Py_buffer *view, PyObject *object)
+static int digest_of(uint8_t e[32], PyObject *object)
 {
-    return exactly(view, object, 32, PyExc_ValueError, "SM2 signs a digest of 32 bytes");
+    Py_buffer view;
+    if (exactly(&view, object, 32, PyExc_ValueError, "SM2 signs a digest of 32 bytes") < 0)
+        return -1;
+    memcpy(e, view.buf, 32);
+    PyBuffer_Release(&view);
+    return 0;
 }
 
 /* e = SM3(ZA || data), the default identity's ZA taken from the key. Data may be long. */
@@ -124,13 +126,16 @@ static PyObject *public_za(sm2_public_object *self, PyObject *object)
     return PyBytes_FromStringAndSize((const char *)za, sizeof za);
 }
 
+/* The signature is copied, so that no other thread changes it between two reads. */
 static PyObject *verified(const sm2_public_object *self, const uint8_t e[32],
                           const Py_buffer *signature)
 {
+    uint8_t rs[SM2_SIGNATURE_SIZE];
     int failed = -1;
     if (signature->len == SM2_SIGNATURE_SIZE) {
+        memcpy(rs, signature->buf, sizeof rs);
         Py_BEGIN_ALLOW_THREADS
-        failed = sm2_verify(&self->key, e, signature->buf);
+        failed = sm2_verify(&self->key, e, rs);
         Py_END_ALLOW_THREADS
     }
     if (failed) {
@@ -159,17 +164,15 @@ static PyObject *public_verify(sm2_public_object *self, PyObject *args, PyObject
 static PyObject *public_verify_digest(sm2_public_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"signature", "digest", NULL};
-    Py_buffer signature, digest;
-    PyObject *given[2], *result = NULL;
+    Py_buffer signature;
+    PyObject *given[2], *result;
+    uint8_t e[32];
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:verify_digest", names, &given[0], &given[1]))
         return NULL;
-    if (digest_of(&digest, given[1]) < 0)
+    if (digest_of(e, given[1]) < 0 || PyObject_GetBuffer(given[0], &signature, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (PyObject_GetBuffer(given[0], &signature, PyBUF_SIMPLE) == 0) {
-        result = verified(self, digest.buf, &signature);
-        PyBuffer_Release(&signature);
-    }
-    PyBuffer_Release(&digest);
+    result = verified(self, e, &signature);
+    PyBuffer_Release(&signature);
     return result;
 }
 
@@ -352,12 +355,8 @@ static PyObject *private_sign(sm2_private_object *self, PyObject *args, PyObject
 
 static PyObject *private_sign_digest(sm2_private_object *self, PyObject *object)
 {
-    Py_buffer digest;
-    if (digest_of(&digest, object) < 0)
-        return NULL;
-    PyObject *result = signature_over(self, digest.buf);
-    PyBuffer_Release(&digest);
-    return result;
+    uint8_t e[32];
+    return digest_of(e, object) < 0 ? NULL : signature_over(self, e);
 }
 
 int sm2_py_is_ciphertext(Py_ssize_t size)

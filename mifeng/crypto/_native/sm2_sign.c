@@ -55,6 +55,7 @@ void sm2_sign(uint8_t signature[64], const sm2_private *key, const uint8_t e[32]
     } while (sm2_sign_with_nonce(signature, key, e, &k));
     wipe(&nonces, sizeof nonces);
     wipe(&k, sizeof k);
+    sm2_burn_stack(SM2_SINGLE_PAGES);
 }
 
 /* Whether the point's x is `x`, without a division: X = x * Z. */

@@ -21,7 +21,7 @@ EVERYTHING = [
     for operation in ("key", "sign", "decrypt", "encrypt", "ecdh", "batch")
 ]
 QUICK = [("portable", "decrypt"), ("adx", "sign"), ("adx", "decrypt"), ("ifma", "batch")]
-FLAGS = "-g -DMIFENG_CTGRIND -DMIFENG_EMULATE_LANES"
+FLAGS = "-gdwarf-4 -O3 -DMIFENG_CTGRIND -DMIFENG_EMULATE_LANES"
 
 
 def memcheck(path: str, operation: str) -> subprocess.CompletedProcess[str]:
