@@ -33,6 +33,8 @@ MAX_JSON: Final = 4 << 20
 MAX_TENSORS: Final = 256
 MAX_RANK: Final = 16
 MAX_DEPTH: Final = 64
+MAX_ELEMENTS: Final = 1 << 20
+"""Of one BYTES tensor: each costs an object, so a body of empty ones must not be a bomb."""
 ELEMENT_BYTES: Final[Mapping[str, int | None]] = {
     "BOOL": 1,
     "UINT8": 1,
@@ -70,7 +72,8 @@ class Tensor:
             raise MalformedError(f"tensor {self.name[:64]!r}: shape")
         size = ELEMENT_BYTES[self.datatype]
         if size is None:
-            if len(split_bytes(self.data)) != prod(self.shape):
+            count = prod(self.shape)
+            if count > MAX_ELEMENTS or count_bytes(self.data, most=count) != count:
                 raise MalformedError(f"tensor {self.name[:64]!r}: number of elements")
         elif len(self.data) != prod(self.shape) * size:
             raise MalformedError(f"tensor {self.name[:64]!r}: number of bytes")
@@ -169,8 +172,23 @@ def join_bytes(elements: Iterable[bytes]) -> bytes:
     )
 
 
+def count_bytes(data: bytes | memoryview, *, most: int) -> int:
+    """Return how many elements a BYTES tensor has, or more than `most`; makes no objects.
+
+    Raises:
+        MalformedError: a length runs past the end.
+    """
+    count, at = 0, 0
+    while at < len(data) and count <= most:
+        at += 4 + int.from_bytes(data[at : at + 4], "little")
+        count += 1
+    if count <= most and at != len(data):
+        raise MalformedError("tensor: a BYTES element runs past the end")
+    return count
+
+
 def split_bytes(data: bytes | memoryview) -> list[bytes]:
-    """Return the elements of a BYTES tensor.
+    """Return the elements of a BYTES tensor that `Tensor.check` has passed.
 
     Raises:
         MalformedError: a length runs past the end.
