@@ -29,6 +29,15 @@ _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "MIFENG_NATIVE"
 TENANT: Final = "bank-a"
 
 
+def require_checkout() -> None:
+    """Raise `UsageError` where gateway and nodes are not beside this package."""
+    if not (ROOT / "enclave").is_dir() or not (ROOT / "gateway").is_dir():
+        raise UsageError(
+            "gateway and nodes are not installed here: the package for partners does not "
+            "carry them; run this from a checkout of the repository"
+        )
+
+
 @dataclass(slots=True)
 class Process:
     """One child process and where its log goes."""
@@ -152,11 +161,7 @@ class Cluster:
         Raises:
             UsageError: gateway and nodes are not part of this installation.
         """
-        if not (ROOT / "enclave").is_dir() or not (ROOT / "gateway").is_dir():
-            raise UsageError(
-                "gateway and nodes are not installed here: the package for partners does not "
-                "carry them; run this from a checkout of the repository"
-            )
+        require_checkout()
         (self.directory / "passphrase").write_text(secrets.token_hex(16))
         (self.directory / "api.key").write_text(self.api_key)
         config = self._write("gateway.yaml", self._gateway_config())

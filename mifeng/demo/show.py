@@ -22,7 +22,7 @@ from mifeng.protocol.header import Header
 from mifeng.protocol.session import Proven
 
 from . import watch
-from .cluster import ROOT, Cluster
+from .cluster import ROOT, Cluster, require_checkout
 
 CPU: Final = [{"ep": "CPUExecutionProvider"}]
 _WIDEST: Final = 120
@@ -36,7 +36,12 @@ class Demo:
         self.report: dict[str, Any] = {"simulated": True, "steps": [], "attacks": []}
 
     def run(self) -> bool:
-        """Run everything; return whether every step and every refusal was as it must be."""
+        """Run everything; return whether every step and every refusal was as it must be.
+
+        Raises:
+            UsageError: gateway and nodes are not part of this installation.
+        """
+        require_checkout()
         if str(ROOT) not in sys.path:
             sys.path.insert(0, str(ROOT))
         with tempfile.TemporaryDirectory(prefix="mifeng-demo-") as name:
