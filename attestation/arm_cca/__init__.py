@@ -1,0 +1,1 @@
+"""Arm Confidential Compute Architecture: platform and realm tokens."""

@@ -1,0 +1,1 @@
+"""What evidence of Huawei's Kunpeng processors shares: device certificates and their roots."""

@@ -1,0 +1,1 @@
+"""Huawei iTrustee: trusted applications in Kunpeng's TrustZone."""

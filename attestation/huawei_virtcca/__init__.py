@@ -1,0 +1,1 @@
+"""Huawei virtCCA: confidential virtual machines on Kunpeng, with CCA-like tokens."""
