@@ -216,6 +216,8 @@ _NVIDIA_LISTS: Final = ("device_evidence_list", "evidence_list", "evidences")
 
 _CONTAINERS: Final[Mapping[EvidenceKind, str]] = {
     EvidenceKind.AMD_SNP: "attestation.amd_snp.container",
+    EvidenceKind.HYGON_CSV: "attestation.hygon_csv.container",
+    EvidenceKind.HYGON_DCU: "attestation.hygon_dcu.container",
 }
 """Kinds that bring a wrapper of their own, and the module that opens it."""
 

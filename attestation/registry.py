@@ -57,6 +57,7 @@ _TOPOLOGIES: Final[Mapping[str, frozenset[EvidenceKind]]] = {
     "attestation.nvidia_nvswitch.topology": frozenset(
         {EvidenceKind.NVIDIA_GPU, EvidenceKind.NVIDIA_NVSWITCH}
     ),
+    "attestation.hygon_dcu.topology": frozenset({EvidenceKind.HYGON_DCU}),
 }
 """Judges of several devices, and the kinds whose presence calls for them."""
 
