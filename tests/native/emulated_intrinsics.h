@@ -204,6 +204,8 @@ ALWAYS_INLINE emulated_z shuffle_lanes_512(emulated_z x, emulated_z y, int contr
     return load_512(c);
 }
 
+#define _mm_rol_epi32(x, n) (_mm_slli_epi32(x, n) | _mm_srli_epi32(x, 32 - (n)))
+#define _mm_ternarylogic_epi32(a, b, c, table) ((a) ^ (b) ^ (c)) /* 0x96, its one use here */
 #define _mm512_add_epi32 add_words_512
 #define _mm512_rol_epi32 rotate_words_512
 #define _mm512_shuffle_i32x4 shuffle_lanes_512

@@ -4,7 +4,7 @@
 
 #include "target.h"
 
-MIFENG_TARGET("avx2")
+MIFENG_TARGET("avx2,bmi,bmi2")
 
 typedef __m256i V;
 #define LANES 8
@@ -45,16 +45,20 @@ ALWAYS_INLINE void load_words(V w[16], const unsigned char *const *blocks)
 
 #include "sm3_lanes.h"
 
+#define X_ROTL(x, n) (_mm_slli_epi32(x, n) | _mm_srli_epi32(x, 32 - (n)))
+#define X_XOR3(a, b, c) ((a) ^ (b) ^ (c))
+#include "sm3_compress_x86.h"
+
 MIFENG_TARGET_END
 
 static int usable(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
 }
 
 const struct sm3_path sm3_avx2 = {
-    "portable", "avx2, 8 lanes", "avx2", usable, sm3_compress_portable, LANES, digest_lanes};
+    "bmi2", "avx2, 8 lanes", "avx2", usable, compress, LANES, digest_lanes};
 #else
 typedef int not_on_this_architecture;
 #endif

@@ -4,7 +4,7 @@
 
 #include "target.h"
 
-MIFENG_TARGET("avx512f,avx512bw,avx2")
+MIFENG_TARGET("avx512f,avx512bw,avx512vl,avx2,bmi,bmi2")
 
 typedef __m512i V;
 #define LANES 16
@@ -48,17 +48,22 @@ ALWAYS_INLINE void load_words(V w[16], const unsigned char *const *blocks)
 
 #include "sm3_lanes.h"
 
+#define X_ROTL(x, n) _mm_rol_epi32(x, n)
+#define X_XOR3(a, b, c) _mm_ternarylogic_epi32(a, b, c, 0x96)
+#include "sm3_compress_x86.h"
+
 MIFENG_TARGET_END
 
 static int usable(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx2");
+           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("avx512vl");
 }
 
 const struct sm3_path sm3_avx512 = {
-    "portable", "avx512, 16 lanes", "avx512", usable, sm3_compress_portable, LANES, digest_lanes};
+    "bmi2", "avx512, 16 lanes", "avx512", usable, compress, LANES, digest_lanes};
 #else
 typedef int not_on_this_architecture;
 #endif
