@@ -183,8 +183,11 @@ def _nvidia(kind: EvidenceKind) -> Unpack:
 
 
 def _event_logs(value: dict[str, object], *, code: str) -> Iterator[bytes]:
-    """Yield the logs beside a quote: CCEL in base64, others as the text or JSON they are."""
-    for name in ("cc_eventlog", "aa_eventlog", "event_log"):
+    """Yield the logs beside a quote: CCEL in base64, dstack's as text or JSON.
+
+    An agent's `aa_eventlog` is left out: its text has no format that could be replayed.
+    """
+    for name in ("cc_eventlog", "event_log"):
         log = value.get(name)
         if not log:
             continue

@@ -76,7 +76,7 @@ def sort(collateral: Collateral, *, kind: str) -> Delivered:
                 delivered.pck_chains.append(chain)
                 delivered.pool += chain
             case Role.EVENT_LOG:
-                pass  # replayed against the registers by whoever wants to read it
+                pass  # replayed against a trust domain's registers by its own verifier
             case _:
                 roles = "dcap, tcb-info, qe-identity, pck-crl, root-crl, cert-chain, event-log"
                 raise malformed(f"{kind}.collateral.role", "collateral role", roles, role.value)

@@ -15,7 +15,8 @@ from attestation.claims import Claims, Tier
 from attestation.dcap.quote import TDX, Quote
 from attestation.dcap.verify import Verified, verify
 from attestation.errors import Finding
-from attestation.evidence import Collateral, EvidenceKind
+from attestation.eventlog.bind import bind_tdx
+from attestation.evidence import Collateral, EvidenceKind, Role
 from attestation.layout import le
 from attestation.x509 import Certificate
 
@@ -57,12 +58,20 @@ class IntelTdxVerifier:
         self._roots = tuple(roots)
 
     def verify(self, raw: bytes, collateral: Collateral, *, now: int) -> Claims:
-        """See `Verifier.verify`; collateral as `attestation.dcap.collateral` lists it."""
+        """See `Verifier.verify`; collateral as `attestation.dcap.collateral` lists it.
+
+        An event log is believed only if it replays to the quoted registers; one that does not
+        is untrusted, and so is the evidence it came with.
+        """
         found = verify(
             raw, collateral, tee_type=TDX, kind=_KIND.value, anchors=self._roots, now=now
         )
         body = found.quote.body
         attributes = le(body["td_attributes"])
+        details = _details(found)
+        if logs := collateral.all(Role.EVENT_LOG):
+            rtmrs = [body[f"rtmr{index}"] for index in range(4)]
+            details |= bind_tdx(logs, rtmrs, code=_KIND.value)
         return Claims(
             kind=_KIND,
             report_data=body["report_data"],
@@ -72,7 +81,7 @@ class IntelTdxVerifier:
             tier=Tier.TEE,
             valid_until=found.valid_until,
             status=found.status,
-            details=_details(found),
+            details=details,
             ratchets=found.ratchets,
             conditional=_service_td(found.quote),
             refused=(*_refusals(found.quote), *found.refused),

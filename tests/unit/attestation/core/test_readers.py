@@ -278,7 +278,6 @@ def test_agents_json_is_unwrapped_with_its_event_logs() -> None:
     assert unit.collateral.items == (
         (Role.DCAP, b"{}"),
         (Role.EVENT_LOG, b"log"),
-        (Role.EVENT_LOG, b"INIT sha384/00\nevent"),
         (Role.EVENT_LOG, b'[{"imr":3}]'),
     )
     parsed = b'{"quote":"00","event_log":[{"imr":3}],"aa_eventlog":null}'

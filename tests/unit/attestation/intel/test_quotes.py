@@ -1,5 +1,6 @@
 """TDX and SGX quotes of a simulated platform: one lie at a time, each refused by name."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -467,10 +468,44 @@ def test_the_bodies_of_intels_service_work_like_one_document() -> None:
             (Role.ROOT_CRL, document["root_ca_crl"].encode()),
             (Role.PCK_CRL, bytes.fromhex(document["pck_crl"])),
             (Role.CERT_CHAIN, document["tcb_info_issuer_chain"].encode()),
-            (Role.EVENT_LOG, b"not looked at here"),
         )
     )
     assert codes(verify(TD, collateral)) == []
+
+
+def runtime_log(*names: str) -> tuple[bytes, bytes]:
+    """Return a log of events in RTMR3, as dstack writes it, and the register it leads to."""
+    register, events = bytes(48), []
+    for name in names:
+        kind = (0x08000001).to_bytes(4, "little")
+        digest = hashlib.sha384(kind + b":" + name.encode() + b":" + b"\1").digest()
+        register = hashlib.sha384(register + digest).digest()
+        events.append(
+            {
+                "imr": 3,
+                "event_type": 0x08000001,
+                "digest": digest.hex(),
+                "event": name,
+                "event_payload": "01",
+            }
+        )
+    return json.dumps(events).encode(), register
+
+
+def test_an_event_log_is_believed_only_if_it_replays() -> None:
+    """Events of a log that leads to the quoted register are claims; of any other, untrusted."""
+    log, register = runtime_log("app-id", "compose-hash")
+    world = TD.but(body={"rtmr3": register})
+    with_log = Collateral((*TD.collateral().items, (Role.EVENT_LOG, log)))
+    claims = verify(world, with_log)
+    assert codes(claims) == []
+    events = claims.details["events"]
+    assert isinstance(events, list)
+    assert [each["name"] for each in events] == ["app-id", "compose-hash"]
+    shorter = Collateral((*TD.collateral().items, (Role.EVENT_LOG, runtime_log("app-id")[0])))
+    with pytest.raises(EvidenceUntrustedError) as caught:
+        verify(world, shorter)
+    assert caught.value.findings[0].code == "intel-tdx.event-log"
 
 
 def test_a_quote_without_certificates_takes_its_chain_from_collateral() -> None:
