@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint types contracts bench docs soak wheel clean help
+.PHONY: demo test lint types contracts bench docs soak drill-clients wheel clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F":.*## " '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml setup.py requirements/dev.txt requirements/demo.txt requirements/demo-no-deps.txt requirements/constraints.txt $(wildcard mifeng/crypto/_native/*.c mifeng/crypto/_native/*.h)
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ soak: $(STAMP)  ## the long drills, whose results are recorded in docs/performan
 docs: $(STAMP)  ## regenerate vectors and tables that documents show, and fail if they drift
 	$(BIN)/python tests/vectors/build_vectors.py
 	git diff --exit-code tests/vectors docs README.md
+
+drill-clients: $(STAMP)  ## unmodified client programs against the proxy, then a batch
+	@$(BIN)/python -m tests.drills.clients
 
 wheel: $(STAMP)  ## build what partners install
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
