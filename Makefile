@@ -30,6 +30,7 @@ test: $(STAMP)  ## run the tests
 lint: $(STAMP)  ## ruff, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
