@@ -189,6 +189,22 @@ static int group(const char *name)
     return 1;
 }
 
+/* Whether lanes draw the same first nonce; the neighbours have the digests and randomness before. */
+static int same_in_lanes(const sm2_private *key, const uint8_t *e, const uint8_t *fresh,
+                         const uint8_t *expected)
+{
+    static uint8_t es[SM2_LANES][32], randomness[SM2_LANES][32];
+    static size_t at;
+    sm2_scalar k[SM2_LANES];
+    uint8_t found[32];
+    at = (at + 1) % SM2_LANES;
+    memcpy(es[at], e, 32);
+    memcpy(randomness[at], fresh, 32);
+    sm2_batch_nonces(k, key, (const uint8_t(*)[32])es, (const uint8_t(*)[32])randomness, at + 1);
+    sm2_store256(found, k[at].v);
+    return !memcmp(found, expected, 32);
+}
+
 static int scheme(const char *name, size_t given)
 {
     static uint8_t out[MAX_BYTES + SM2_OVERHEAD];
@@ -211,7 +227,10 @@ static int scheme(const char *name, size_t given)
             sm2_nonces_next(&nonces, &k, i == 0);
             sm2_store256(out + 32 * i, k.v);
         }
-        print(out, 64);
+        if (same_in_lanes(&key, arguments[1].data, arguments[2].data, out))
+            print(out, 64);
+        else
+            puts("differs");
     } else if (!strcmp(name, "sign")) {
         const sm2_scalar k = scalar(2);
         if (sm2_sign_with_nonce(out, &key, arguments[1].data, &k))

@@ -70,9 +70,8 @@ static void hmac_lanes(block32 *tags, const block32 *keys, const block32 *v, int
     wipe(digests, sizeof digests);
 }
 
-/* The first candidate of sm2_nonces_start and sm2_nonces_next for each digest. */
-static void nonces(sm2_scalar *k, const sm2_private *key, const uint8_t (*es)[32],
-                   const block32 *fresh, size_t count)
+void sm2_batch_nonces(sm2_scalar *k, const sm2_private *key, const uint8_t (*es)[32],
+                      const uint8_t (*fresh)[32], size_t count)
 {
     block32 keys[SM2_LANES] = {{0}}, v[SM2_LANES];
     uint8_t seeds[SM2_LANES][96];
@@ -107,7 +106,7 @@ static void sign_lanes(uint8_t (*signatures)[64], const sm2_private *key, const 
     sm2_scalar k[SM2_LANES] = {{{0}}};
     sm2_point points[SM2_LANES];
     uint8_t xy[SM2_LANES][64];
-    nonces(k, key, es, fresh, count);
+    sm2_batch_nonces(k, key, es, fresh, count);
     sm2_lanes_comb_mul(points, *sm2_lanes_base(), k);
     sm2_points_to_bytes(xy, points, SM2_LANES);
     for (size_t i = 0; i < count; i++)

@@ -36,6 +36,10 @@ const sm2_lanes_comb *sm2_lanes_base(void);
 /* 0, or -1 if the system gives no randomness. */
 int sm2_sign_batch(uint8_t (*signatures)[64], const sm2_private *key, const uint8_t (*es)[32],
                    size_t count);
+/* What it draws: for each of up to eight digests the first candidate of sm2_nonces_start and
+ * sm2_nonces_next. */
+void sm2_batch_nonces(sm2_scalar *k, const sm2_private *key, const uint8_t (*es)[32],
+                      const uint8_t (*fresh)[32], size_t count);
 void sm2_verify_batch(sm2_verification *work, size_t count);
 int sm2_encrypt_batch(sm2_encryption *work, size_t count);
 void sm2_decrypt_batch(sm2_decryption *work, const sm2_private *key, size_t count);

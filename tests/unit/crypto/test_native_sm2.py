@@ -45,12 +45,15 @@ def test_agrees_with_pure_python() -> None:
 
 
 def test_nonces_are_those_of_rfc_6979_with_fresh_randomness() -> None:
-    """K and V from d, e mod n and 32 fresh bytes: the generator of the portable provider."""
+    """K and V from d, e mod n and 32 fresh bytes: the generator of the portable provider.
+
+    The test program draws the first of them in lanes too and compares.
+    """
     program = compile_program()
     if program is None:
         pytest.skip("no C compiler")
     commands, expected = [], []
-    for e in [0, 1, N - 1, N, N + 1, 2**256 - 1, RANDOM.randrange(N)]:
+    for e in [0, 1, N - 1, N, N + 1, 2**256 - 1, *(RANDOM.randrange(N) for _ in range(9))]:
         d, fresh = RANDOM.randrange(1, N - 1), RANDOM.randbytes(32)
         commands.append(f"nonce {hex32(d)} {hex32(e)} {fresh.hex()}")
         nonces = sm2_portable._nonces(d, e, fresh)
