@@ -34,6 +34,9 @@ ROWS = (
     dcu(GOOD, "untrusted", "hygon-dcu.hsk", PAIR),
     dcu(BAD, "untrusted", "hygon-dcu.hsk", PAIR),
     dcu(GOOD, "unverified", "hygon-dcu.hsk-cek.missing", ()),
+    dcu("dcu_evidence_good.json", "untrusted", "hygon-dcu.hsk", PAIR),
+    dcu("dcu_evidence_good.json", "unverified", "hygon-dcu.hsk-cek.missing", ()),
+    dcu("dcu_user_data.hex", "malformed", "hygon-dcu.report.size", PAIR),
     dcu(
         GOOD,
         "untrusted",
