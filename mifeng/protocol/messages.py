@@ -214,4 +214,6 @@ class Problem:
             retry if type(retry) is int and retry >= 0 else None,
         )
         fields.end()
+        if value.encode() != payload:
+            raise MalformedError("problem: retry_after_s")
         return value
