@@ -417,6 +417,7 @@ def _open_frame(state: Receiving, data: bytes) -> tuple[State, bytes]:
         case FrameType.ERROR if frame.final:
             fields = jsonc.Fields(jsonc.loads(frame.data), "answer")
             answer.problem = fields.text("code", limit=64)
+            fields.end()
         case _:
             raise StreamRejectedError("answer: a frame out of place")
     if not frame.final:
