@@ -29,6 +29,8 @@ VERBS: Final = {
     "evidence": "Verify or read one file of evidence, offline.",
     "policy": "Test and show policies.",
     "log": "Look at the audit log: checkpoint, proofs.",
+    "audit": "Export, verify, explain and watch what a log proves, offline.",
+    "witness": "Remember logs and cosign what extends them.",
     "keys": "Make and show key files and API keys.",
     "doctor": "Say which cryptography is active, and test it.",
     "demo": "Run the nine steps on this machine, on real input.",
