@@ -26,6 +26,9 @@ from mifeng.audit import compare as comparing
 from mifeng.audit import export as exporting
 from mifeng.audit import story as stories
 from mifeng.audit import tables
+from mifeng.audit.compliance import page
+from mifeng.audit.compliance.profiles import PROFILES
+from mifeng.audit.compliance.signals import gather
 from mifeng.audit.findings import Finding, Severity
 from mifeng.audit.report import Report
 from mifeng.audit.source import SqliteSource
@@ -429,3 +432,39 @@ class _Teller:
                 subprocess.run(  # noqa: S603 - the operator's own command
                     shlex.split(self.alert), input=line.encode(), check=False, timeout=30
                 )
+
+
+@command.command("report")
+@pack_argument
+@trust_option
+@click.option("--profile", type=click.Choice(list(PROFILES)), required=True)
+@click.option("--format", "form", type=click.Choice(["html", "json"]), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to make.")
+@jobs_option
+@click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", help="Language.")
+def report(
+    pack: Path,
+    trust_path: Path,
+    profile: str,
+    form: str,
+    out: Path,
+    jobs: int | None,
+    lang: str,
+) -> None:
+    """Verify a pack and write which evidence it holds for each item of a standard."""
+    verified = _verified(pack, trust_path, jobs=jobs)
+    signals = gather(pack, verified)
+    now = int(time.time())
+    if form == "html":
+        written = page.to_html(PROFILES[profile], signals, lang=lang, now=now)
+    else:
+        document = page.to_json(PROFILES[profile], signals, lang=lang, now=now)
+        written = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(written)
+    except OSError as exc:
+        raise UsageError(f"{out}: {exc.strerror}") from exc
+    click.echo(f"{out}: evidence, not an assessment")
+    if not verified.stands:
+        sys.exit(EXIT_REFUTED)
