@@ -55,6 +55,8 @@ def test_bodies_travel(*, response: bool, identifier: str | None) -> None:
     assert found.tensors[0].parameters == {"unit": "m"}
     with pytest.raises(MalformedError):
         OipBody.decode(body.encode(response=response), response=not response)
+    bare = OipBody(tensors=()).encode(response=response)
+    assert OipBody.decode(bare, response=response) == OipBody(tensors=())
 
 
 @pytest.mark.parametrize("datatype", [name for name, size in ELEMENT_BYTES.items() if size])

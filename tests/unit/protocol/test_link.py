@@ -120,6 +120,7 @@ def test_a_hello_out_of_range_is_refused(payload: bytes) -> None:
 
 def test_a_status_out_of_range_is_refused() -> None:
     """The same for the status, whose digest is 32 bytes."""
+    assert Hello.decode(samples.HELLO.encode()) == samples.HELLO
     valid = samples.STATUS.encode()
     assert NodeStatus.decode(valid) == samples.STATUS
     for old, new in ((b'"capacity":8', b'"capacity":0'), (b"01", b"1"), (b"false", b"0")):

@@ -22,6 +22,7 @@ from mifeng.errors import (
 from mifeng.protocol import jsonc
 from mifeng.protocol.envelope import OpenedRequest, open_request
 from mifeng.protocol.keyset import Keyset, keyset_digest
+from mifeng.protocol.merkle import Digest
 from mifeng.protocol.messages import Message, MessageType, Open, Problem
 from mifeng.protocol.offer import Offer
 from mifeng.protocol.receipt import NotClaimed
@@ -167,7 +168,8 @@ async def test_a_proof_of_another_tree_is_an_inconsistent_log() -> None:
     freshness = Freshness(kind=1, x=random_bytes(32))
     offer = Offer.decode(await world.offer(freshness))
     world.log.intent(h=bytes(32), keyset=bytes(32), tenant="t", now=1, deadline=2)
-    wrong = Offer(offer.bundle, offer.entry, replace(world.log.inclusion(0), path=(bytes(32),)))
+    path = (Digest(bytes(32)),)
+    wrong = Offer(offer.bundle, offer.entry, replace(world.log.inclusion(0), path=path))
     with pytest.raises(LogInconsistentError):
         trust(wrong.encode(), world.terms, nonce32s={freshness.nonce32}, now=world.now)
 
@@ -375,6 +377,15 @@ async def test_receipts_may_leave_large_bodies_out() -> None:
     answer, done = await world.ask(b"abc")
     assert answer == b"cba"
     assert (done.receipt.salted_request, done.receipt.salted_response) == (None, None)
+
+
+async def test_a_failure_before_the_answer_began_has_no_salt() -> None:
+    """A body beyond the node's limit: claimed, failed, receipted, and nothing else revealed."""
+    world = World()
+    world.executor._limits = replace(world.executor._limits, max_body_bytes=10)
+    answer, done = await world.ask(bytes(11))
+    assert (answer, done.problem, done.receipt.outcome) == (b"", "request.too_large", "failed")
+    assert prove(done, world.log.inclusion(done.index)).index == done.index
 
 
 async def test_a_proof_of_another_record_convicts_the_log() -> None:
