@@ -19,7 +19,7 @@ def test_the_cut_does_not_matter(size: int) -> None:
         for at in range(0, size, step):
             whole.update(memoryview(data)[at : at + step])
         assert whole.digest() == expected
-    assert whole.digest() == expected, "reading a digest changes nothing"
+        assert whole.digest() == expected, "reading a digest changes nothing"
 
 
 @given(pieces=st.lists(st.binary(max_size=2 * LEAF_BYTES), max_size=12))

@@ -103,7 +103,7 @@ def test_every_part_of_an_answers_opening_counts() -> None:
         {"commitment": bytes(32)},
     ):
         with pytest.raises(StreamRejectedError):
-            client.open_response(replace(answer, **changes))  # type: ignore[arg-type]
+            client.open_response(replace(answer, **changes))
 
 
 def test_each_answer_has_its_own_salt() -> None:

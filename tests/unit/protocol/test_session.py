@@ -382,8 +382,8 @@ async def test_receipts_may_leave_large_bodies_out() -> None:
 async def test_a_failure_before_the_answer_began_has_no_salt() -> None:
     """A body beyond the node's limit: claimed, failed, receipted, and nothing else revealed."""
     world = World()
-    world.executor._limits = replace(world.executor._limits, max_body_bytes=10)
-    answer, done = await world.ask(bytes(11))
+    world.executor._limits = replace(world.executor._limits, max_body_bytes=70_000)
+    answer, done = await world.ask(bytes(70_001))
     assert (answer, done.problem, done.receipt.outcome) == (b"", "request.too_large", "failed")
     assert prove(done, world.log.inclusion(done.index)).index == done.index
 
