@@ -13,6 +13,8 @@ from mifeng.crypto import sm3
 from mifeng.crypto.suites import SUITES
 from mifeng.pins import PinDocument
 
+from .llmconfig import EngineConfig, LlmConfig, PacingConfig
+
 SUITE_IDS = {suite.name: suite.id for suite in SUITES.values()}
 
 
@@ -51,15 +53,30 @@ class ModelConfig(_Strict):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
     version: str
-    kind: Literal["onnx", "ocr"]
+    kind: Literal["onnx", "ocr", "llm", "openai-engine"]
     files: Annotated[dict[str, Path], Field(min_length=1)]
-    """Role → path. `onnx`: `graph`. `ocr`: `detect`, `classify`, `recognise`."""
+    """Role → path. `onnx`: `graph`. `ocr`: `detect`, `classify`, `recognise`. `llm`: `graph`,
+    `tokenizer`, `tokenizer_config`, and the graph's external data by the names it uses.
+    `openai-engine`: what its digest is to cover; the engine reads the files itself."""
     devices: Annotated[list[DeviceConfig], Field(min_length=1)]
     precision: Literal["native", "reduced"] = "native"
     intra_threads: Annotated[int, Field(ge=1, le=256)] = 1
     idempotent: bool = True
     max_input_bytes: Annotated[int, Field(ge=1)] = 256 << 20
     batching: BatchingConfig | None = None
+    llm: LlmConfig | None = None
+    """Needed by kind `llm`."""
+    engine: EngineConfig | None = None
+    """Needed by kind `openai-engine`."""
+    pacing: PacingConfig = PacingConfig()
+    """Streams of `llm` and `openai-engine`."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for kind, part in (("llm", self.llm), ("openai-engine", self.engine)):
+            if (self.kind == kind) is not (part is not None):
+                raise ValueError(f"kind {kind} and its settings come together")
+        return self
 
 
 class KeysetConfig(_Strict):

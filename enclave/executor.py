@@ -14,7 +14,7 @@ Source: docs/spec/messages.md §4, docs/spec/receipt.md.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -33,6 +33,7 @@ from mifeng.protocol.stream import MAX_DATA, Frame, FrameSealer, FrameType
 from .engines import Engine, EngineError, Job
 from .epochs import Epoch, KeyRing
 from .intents import IntentRefusedError, LogView, LogWatch, Noted
+from .pacing import Paced, attended, close, paced
 
 ISOLATION_BYTES: Final = 32
 CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"
@@ -265,7 +266,7 @@ class Executor:
         try:
             async with asyncio.timeout(exchange.header.deadline - self._clock()):
                 await self._receive(exchange, source)
-                await self._run(exchange, sealer, emit)
+                await self._run(exchange, sealer, source, emit)
         except EngineError as exc:
             return receipt.FAILED, exc.code
         except (StreamRejectedError, MalformedError):
@@ -300,7 +301,9 @@ class Executor:
             case _:
                 raise StreamRejectedError("stream: a frame out of place")
 
-    async def _run(self, exchange: _Exchange, sealer: FrameSealer, emit: Emit) -> None:
+    async def _run(
+        self, exchange: _Exchange, sealer: FrameSealer, source: Source, emit: Emit
+    ) -> None:
         """Run the engine and send every frame but the last, which the receipt goes with."""
         await emit(Message(MessageType.ANSWER, exchange.answer))
         exchange.answered = True
@@ -313,19 +316,49 @@ class Executor:
             isolation=exchange.isolation,
             stream=stream,
         )
-        held = b""
-        async for piece in self._engines[exchange.header.model].run(job):
-            exchange.plain_out.update(piece)
-            exchange.bytes_out += len(piece)
-            held += piece
-            at = 0
-            while len(held) - at > (0 if stream else MAX_DATA):
-                data = held[at : at + MAX_DATA]
-                at += len(data)
-                frame = self._seal(exchange, sealer, FrameType.DATA, data)
-                await emit(Message(MessageType.FRAME, frame))
-            held = held[at:]
+        engine = self._engines[exchange.header.model]
+        pieces = engine.run(job)
+        if isinstance(engine, Paced):
+            pieces = attended(pieces, source.frame)
+            if stream and engine.pacing is not None:
+                await self._pace(exchange, sealer, paced(pieces, engine.pacing), emit)
+                return
+        try:
+            held = b""
+            async for piece in pieces:
+                exchange.plain_out.update(piece)
+                exchange.bytes_out += len(piece)
+                held += piece
+                at = 0
+                while len(held) - at > (0 if stream else MAX_DATA):
+                    data = held[at : at + MAX_DATA]
+                    at += len(data)
+                    frame = self._seal(exchange, sealer, FrameType.DATA, data)
+                    await emit(Message(MessageType.FRAME, frame))
+                held = held[at:]
+        finally:
+            await close(pieces)
         exchange.last = self._seal(exchange, sealer, FrameType.DATA, held, final=True)
+
+    async def _pace(
+        self,
+        exchange: _Exchange,
+        sealer: FrameSealer,
+        frames: AsyncIterator[tuple[bytes, bool]],
+        emit: Emit,
+    ) -> None:
+        """Send one frame for each item, with something in it or not, when it comes."""
+        try:
+            async for data, final in frames:
+                exchange.plain_out.update(data)
+                exchange.bytes_out += len(data)
+                frame = self._seal(exchange, sealer, FrameType.DATA, data, final=final)
+                if final:
+                    exchange.last = frame
+                else:
+                    await emit(Message(MessageType.FRAME, frame))
+        finally:
+            await close(frames)
 
     def _seal(
         self,

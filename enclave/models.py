@@ -7,13 +7,15 @@ from pathlib import Path
 
 from accel_backends import Backend, DeviceRequest, LoadOptions, OnnxPipeline, Pipeline
 from accel_backends import load as load_backend
-from mifeng.crypto import sm3
+from mifeng.crypto import Sm3, sm3
 from mifeng.protocol import jsonc
 from mifeng.protocol.keyset import Model
 
 from .batching import Batcher, BatchLimits
 from .config import ConfigError, ModelConfig, NodeConfig
-from .engines import Engine, Infer, OipEngine
+from .engines import Engine, EngineError, Infer, OipEngine
+from .llmconfig import EngineConfig, LlmConfig
+from .pacing import Pacing
 
 BACKEND = "onnxruntime"
 _OCR_FILES = ("detect", "classify", "recognise")
@@ -33,6 +35,10 @@ def manifest_digest(config: ModelConfig, files: Mapping[str, bytes]) -> bytes:
     Where the model runs is not part of it: the same weights on another device are the same
     model, and the device stands in the receipt.
     """
+    return _digest(config, {role: sm3(data) for role, data in files.items()})
+
+
+def _digest(config: ModelConfig, sums: Mapping[str, bytes]) -> bytes:
     return sm3(
         jsonc.dumps(
             {
@@ -40,7 +46,7 @@ def manifest_digest(config: ModelConfig, files: Mapping[str, bytes]) -> bytes:
                 "name": config.name,
                 "version": config.version,
                 "kind": config.kind,
-                "files": {role: sm3(data).hex() for role, data in files.items()},
+                "files": {role: digest.hex() for role, digest in sums.items()},
             }
         )
     )
@@ -57,7 +63,17 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
     engines: dict[str, Engine] = {}
     models: dict[str, Model] = {}
     for each in config.models:
+        if each.engine is not None:
+            engines[each.name] = _adapter(each, each.engine)
+            sums = {role: _sum(path) for role, path in each.files.items()}
+            models[each.name] = Model(digest=_digest(each, sums), idempotent=each.idempotent)
+            continue
         files = {role: _read(path) for role, path in each.files.items()}
+        if each.llm is not None:
+            engines[each.name] = _llm(each, each.llm, files, backend)
+            digest = manifest_digest(each, files)
+            models[each.name] = Model(digest=digest, idempotent=each.idempotent)
+            continue
         pipeline = _pipeline(each, files, backend)
         engines[each.name] = OipEngine(
             pipeline,
@@ -83,8 +99,53 @@ def _batcher(config: ModelConfig, pipeline: Pipeline, pool: ThreadPool) -> Infer
     return Batcher(pipeline, limits=limits, pool=pool).infer
 
 
+def _llm(
+    config: ModelConfig, settings: LlmConfig, files: Mapping[str, bytes], backend: Backend
+) -> Engine:
+    from accel_backends import llm
+
+    from .llm import LlmEngine
+
+    if missing := {"graph", "tokenizer", "tokenizer_config"} - set(files):
+        raise ConfigError(f"models.{config.name}.files: need {', '.join(sorted(missing))}")
+    model = llm.load(
+        backend, files, options=_options(config), limits=llm.Limits(**settings.model_dump())
+    )
+    return LlmEngine(model, name=config.name, backend=backend.name, pacing=_pacing(config))
+
+
+def _adapter(config: ModelConfig, settings: EngineConfig) -> Engine:
+    from .engine_adapter import OpenAiEngine
+
+    device = ",".join(f"{device.ep}:{device.index}" for device in config.devices)
+    try:
+        return OpenAiEngine(settings, name=config.name, device=device, pacing=_pacing(config))
+    except (EngineError, OSError) as exc:
+        raise ConfigError(f"models.{config.name}.engine: {exc}") from exc
+
+
+def _pacing(config: ModelConfig) -> Pacing | None:
+    settings = config.pacing
+    if not settings.tick_ms:
+        return None
+    return Pacing(
+        tick_s=settings.tick_ms / 1e3, frames=settings.frames, round_ticks=settings.round_ticks
+    )
+
+
 def _pipeline(config: ModelConfig, files: Mapping[str, bytes], backend: Backend) -> Pipeline:
-    options = LoadOptions(
+    options = _options(config)
+    if config.kind == "ocr":
+        from accel_backends import ocr
+
+        _need(config, _OCR_FILES)
+        return ocr.load(backend, ocr.OcrModels(**files), options=options)
+    _need(config, ("graph",))
+    return OnnxPipeline(backend.load(files["graph"], options=options))
+
+
+def _options(config: ModelConfig) -> LoadOptions:
+    return LoadOptions(
         devices=tuple(
             DeviceRequest(
                 ep=device.ep, index=device.index, vendor=device.vendor, options=device.options
@@ -95,18 +156,23 @@ def _pipeline(config: ModelConfig, files: Mapping[str, bytes], backend: Backend)
         intra_threads=config.intra_threads,
         max_input_bytes=config.max_input_bytes,
     )
-    if config.kind == "ocr":
-        from accel_backends import ocr
-
-        _need(config, _OCR_FILES)
-        return ocr.load(backend, ocr.OcrModels(**files), options=options)
-    _need(config, ("graph",))
-    return OnnxPipeline(backend.load(files["graph"], options=options))
 
 
 def _need(config: ModelConfig, roles: tuple[str, ...]) -> None:
     if set(config.files) != set(roles):
         raise ConfigError(f"models.{config.name}.files: need exactly {', '.join(roles)}")
+
+
+def _sum(path: Path) -> bytes:
+    """Return the SM3 of a file that may be larger than memory."""
+    state = Sm3()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                state.update(piece)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+    return state.digest()
 
 
 def _read(path: Path) -> bytes:

@@ -1,0 +1,175 @@
+"""A language model on the slot engine, behind the OpenAI API.
+
+Text goes into the answer as it is made; what came since the last look travels as one event, so
+a reader who takes a piece per tick gets few, full pieces. A reader who stops reading (a
+disconnected client, a deadline) frees the slot at the engine's next step.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from accel_backends.errors import BackendError
+from accel_backends.llm import LanguageModel, Reason, Request, Usage
+from accel_backends.llm.text import TextStream
+from mifeng.crypto.randomness import random_bytes
+from mifeng.protocol.body import OPENAI_CHAT, OPENAI_COMPLETIONS
+
+from .engines import EngineError, Job, Ran
+from .openai_api import Ask, Shape, parse
+from .pacing import Pacing
+
+_INLINE_BYTES: Final = 16 * 1024
+"""Shorter requests are turned into tokens at once; longer ones would hold up the loop."""
+_FINISH: Final = {Reason.STOP: "stop", Reason.LENGTH: "length"}
+_FAILURE: Final = {
+    Reason.DEADLINE: "deadline.expired",
+    Reason.CANCELLED: "engine.stopped",
+    Reason.FAILED: "backend.run",
+}
+
+
+class LlmEngine:
+    """See `enclave.engines.Engine`."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        name: str,
+        backend: str,
+        pacing: Pacing | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take a running model and the name it is served as."""
+        self._model, self._name, self._clock = model, name, clock
+        self.pacing = pacing
+        operations = {OPENAI_COMPLETIONS} | ({OPENAI_CHAT} if model.template else set())
+        self.operations = frozenset(operations)
+        where = model.placement
+        self.ran = Ran(
+            backend=f"{backend}/{where.ep} {where.ep_version}"[:128], device=str(where.device)[:128]
+        )
+
+    async def run(self, job: Job) -> AsyncIterator[bytes]:
+        """See `Engine.run`."""
+        ask = parse(job.operation, job.body, stream=job.stream)
+        prompt = await self._prompt(ask, len(job.body))
+        prefix = "chatcmpl-" if job.operation == OPENAI_CHAT else "cmpl-"
+        shape = Shape(
+            operation=job.operation,
+            id=prefix + random_bytes(8).hex(),
+            created=int(self._clock()),
+            model=self._name,
+            include_usage=ask.include_usage,
+        )
+        output = _Output(asyncio.get_running_loop(), TextStream(self._model.tokenizer, ask.stops))
+        request = Request(
+            prompt=prompt,
+            isolation=job.isolation,
+            most=min(ask.most or self._model.limits.context, self._model.limits.context),
+            stop=self._model.stop,
+            sampling=ask.sampling,
+        )
+        try:
+            ticket = self._model.runner.submit(request, output)
+        except BackendError as exc:
+            raise EngineError(exc.code, str(exc)) from None
+        try:
+            whole, first = "", True
+            async for text in output.texts():
+                if job.stream:
+                    yield shape.piece(text, first=first)
+                    first = False
+                else:
+                    whole += text
+        finally:
+            self._model.runner.cancel(ticket)
+        finish, usage = output.result()
+        yield shape.end(finish, usage) if job.stream else shape.whole(whole, finish, usage)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        await asyncio.to_thread(self._model.close)
+
+    async def _prompt(self, ask: Ask, size: int) -> tuple[int, ...]:
+        try:
+            if size <= _INLINE_BYTES:
+                return self._encode(ask)
+            return await asyncio.to_thread(self._encode, ask)
+        except BackendError as exc:
+            raise EngineError(exc.code, str(exc)) from None
+
+    def _encode(self, ask: Ask) -> tuple[int, ...]:
+        """Return the prompt's tokens."""
+        model = self._model
+        if ask.messages and model.template is not None:
+            text = model.template.render(ask.messages)
+            return model.tokenizer.encode(text, special=False)
+        if isinstance(ask.prompt, str):
+            return model.tokenizer.encode(ask.prompt, special=True)
+        if any(not 0 <= token < model.tokenizer.size for token in ask.prompt):
+            raise EngineError("backend.input.value", "a token that the model does not have")
+        return ask.prompt
+
+
+class _Output:
+    """The sink of one request: tokens come from the engine's thread, text leaves in the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, text: TextStream) -> None:
+        self._loop, self._text = loop, text
+        self._pieces: deque[str] = deque()
+        self._ready = asyncio.Event()
+        self._told = False
+        self._end: tuple[Reason, Usage] | None = None
+
+    def token(self, token: int) -> bool:
+        """See `Sink.token`."""
+        if piece := self._text.push(token):
+            self._pieces.append(piece)
+            self._tell()
+        return self._text.stopped
+
+    def finish(self, reason: Reason, usage: Usage) -> None:
+        """See `Sink.finish`."""
+        if piece := self._text.end():
+            self._pieces.append(piece)
+        self._end = (reason, usage)
+        self._told = False
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and the reader with it
+                self._loop.call_soon_threadsafe(self._ready.set)
+
+    async def texts(self) -> AsyncIterator[str]:
+        """Yield what has come since the last look, until the end."""
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            # In this order: whatever the thread does after these lines sets the event again.
+            self._told = False
+            ended = self._end is not None
+            text = ""
+            while self._pieces:
+                text += self._pieces.popleft()
+            if text:
+                yield text
+            if ended:
+                return
+
+    def result(self) -> tuple[str, Usage]:
+        """Return how it ended, in the API's words.
+
+        Raises:
+            EngineError: it did not end by itself.
+        """
+        reason, usage = self._end or (Reason.FAILED, Usage(prompt=0, completion=0, cached=0))
+        if reason not in _FINISH:
+            raise EngineError(_FAILURE[reason], "the answer was cut short")
+        return _FINISH[reason], usage

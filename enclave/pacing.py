@@ -1,0 +1,181 @@
+"""When the frames of a streamed answer leave, so that they do not tell what is in them.
+
+From the first token on, every tick sends the same number of frames of the smallest size,
+whether anything was made meanwhile or not, until the answer has left and the number of ticks is
+a multiple of `round_ticks`. Sizes, counts and times then say only: when the first token came,
+and between which multiples the answer's length lies. What was made during a tick travels in the
+next one, together.
+
+Frames without content are DATA frames of no bytes, not KEEP_ALIVE: a frame's type can be read by
+whoever carries it.
+
+Source: docs/threat-model.md, token lengths and times; docs/spec/envelope.md §5.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, runtime_checkable
+
+from mifeng.protocol.stream import LENGTH_BYTES, MIN_BUCKET
+
+FRAME_BYTES: Final = MIN_BUCKET - LENGTH_BYTES
+"""What fits into a frame of the smallest size."""
+_STEP: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How streamed answers of one model are paced."""
+
+    tick_s: float = 0.020
+    frames: int = 1
+    """Frames per tick, 252 bytes each: what the model makes in a tick should fit."""
+    round_ticks: int = 16
+    """Answers are drawn out to a multiple of so many ticks."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """An engine whose answers take long enough to be paced, and to be given up midway."""
+
+    @property
+    def pacing(self) -> Pacing | None:
+        """How its streams are paced; None sends pieces as they come."""
+        ...
+
+
+async def attended(
+    pieces: AsyncIterator[bytes], gone: Callable[[], Awaitable[object]]
+) -> AsyncIterator[bytes]:
+    """Yield `pieces` until `gone` raises, which closes them at once, in the middle of a wait.
+
+    Args:
+        pieces: the answer as it is made.
+        gone: waits for a message of the other side; anything it returns is ignored.
+    """
+
+    async def watch() -> None:
+        while True:
+            await gone()
+
+    watching = asyncio.create_task(watch())
+    try:
+        while True:
+            piece = asyncio.ensure_future(_next(pieces))
+            try:
+                await asyncio.wait((piece, watching), return_when=asyncio.FIRST_COMPLETED)
+                if watching.done():
+                    watching.result()
+                data = piece.result()
+            finally:
+                await _end(piece)
+            if data is None:
+                return
+            yield data
+    finally:
+        await _end(watching)
+        await close(pieces)
+
+
+async def paced(
+    pieces: AsyncIterator[bytes],
+    pacing: Pacing,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[tuple[bytes, bool]]:
+    """Yield what each frame carries, when it is due, and whether it is the final one.
+
+    Args:
+        pieces: the answer as it is made; read no further than one tick ahead.
+        pacing: see the class.
+        sleep: waits for so many seconds.
+
+    Raises:
+        Exception: whatever `pieces` raises, once what came before it has left.
+    """
+    source = _Source(pieces, pacing.frames * FRAME_BYTES)
+    try:
+        await source.ready()
+        loop = asyncio.get_running_loop()
+        due, tick = loop.time(), 0
+        while True:
+            tick += 1
+            for number in range(1, pacing.frames + 1):
+                data = source.take(FRAME_BYTES)
+                last = number == pacing.frames and tick % pacing.round_ticks == 0
+                final = last and source.finished()
+                yield data, final
+                if final:
+                    return
+            # A tick that came late is not made good by two at once: that would show.
+            due = max(due + pacing.tick_s, loop.time())
+            if (wait := due - loop.time()) > _STEP:
+                await sleep(wait)
+    finally:
+        await source.close()
+
+
+class _Source:
+    """Reads pieces in a task of its own, up to a bound."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], most: int) -> None:
+        self._held = bytearray()
+        self._most = most
+        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._read(pieces))
+
+    async def _read(self, pieces: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in pieces:
+                self._held += piece
+                self._arrived.set()
+                while len(self._held) >= self._most:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            await close(pieces)
+            self._arrived.set()
+
+    async def ready(self) -> None:
+        """Wait for the first bytes, or the end."""
+        await self._arrived.wait()
+        # The task sets the event before it is done; let it be done if it is at its end.
+        await asyncio.sleep(0)
+
+    def take(self, most: int) -> bytes:
+        """Return up to `most` bytes of what is there; then raise what reading raised."""
+        if self._task.done() and not self._held:
+            self._task.result()
+        data = bytes(self._held[:most])
+        del self._held[:most]
+        if len(self._held) < self._most:
+            self._room.set()
+        return data
+
+    def finished(self) -> bool:
+        """Return whether everything has been taken."""
+        return self._task.done() and not self._held
+
+    async def close(self) -> None:
+        """Stop reading, and let the pieces' own cleaning up happen."""
+        self._held[:] = bytes(len(self._held))
+        await _end(self._task)
+
+
+async def close(pieces: AsyncIterator[Any]) -> None:
+    """Close an iterator that can be closed: what it holds is free when this returns."""
+    if (aclose := getattr(pieces, "aclose", None)) is not None:
+        await aclose()
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(pieces, None)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait for its end; how it ended is of no interest any more."""
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()
