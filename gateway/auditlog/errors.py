@@ -5,7 +5,9 @@ AuditLogError
 ├── LogLockedError          another process owns this log
 ├── LogRefusedError         the store contradicts the guard, its key or its configuration
 ├── IntentClosedError       the intent is not open: closed already, unknown, or of another H
-└── NotInLogError           no such entry, tree size or blob
+├── NotInLogError           no such entry, tree size or blob
+└── PublishError            the place where the log is published could not be reached
+    └── PublishConflictError    what is published there is not this log, or is ahead of it
 """
 
 from mifeng.errors import MifengError
@@ -49,3 +51,15 @@ class NotInLogError(AuditLogError):
     """There is no such entry, tree size or blob."""
 
     code = "log.unknown"
+
+
+class PublishError(AuditLogError):
+    """A place to publish to could not be read or written; trying again is safe."""
+
+    code = "log.publish"
+
+
+class PublishConflictError(PublishError):
+    """Something else is published there. An operator must look; nothing was replaced."""
+
+    code = "log.publish-conflict"

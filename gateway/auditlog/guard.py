@@ -11,6 +11,8 @@ Source: docs/spec/log.md §10.
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -59,12 +61,15 @@ class Guard(Protocol):
 class FileGuard:
     """A guard in a file with two slots, written in turn, so that a torn write spoils only one.
 
-    Holds the file's lock for as long as it is open. Put it on another volume than the database:
-    what is restored together does not guard.
+    Holds the file's lock for as long as it is open, or, if several gateways on one host share
+    it, for each swap. Put it on another volume than the database: what is restored together
+    does not guard.
     """
 
-    def __init__(self, path: Path, origin: str, *, points: Failpoints = UNARMED) -> None:
-        """Open an existing guard file and lock it.
+    def __init__(
+        self, path: Path, origin: str, *, shared: bool = False, points: Failpoints = UNARMED
+    ) -> None:
+        """Open an existing guard file and, unless it is `shared`, lock it.
 
         Raises:
             LogRefusedError: the file does not exist.
@@ -75,8 +80,9 @@ class FileGuard:
         except FileNotFoundError as exc:
             raise LogRefusedError(f"guard {path} does not exist") from exc
         self._path, self._log, self._points = path, sm3(origin.encode()), points
+        self._shared = shared
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as exc:
             os.close(self._fd)
             raise LogLockedError(f"guard {path} is held by another process") from exc
@@ -88,7 +94,7 @@ class FileGuard:
         Raises:
             LogRefusedError: the file exists.
         """
-        slot = _encode(sm3(origin.encode()), 0, first).ljust(_SLOT, b"\0")
+        slot = encode_mark(sm3(origin.encode()), 0, first).ljust(_SLOT, b"\0")
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError as exc:
@@ -107,13 +113,29 @@ class FileGuard:
 
     def swap(self, old: Mark, new: Mark) -> None:
         """Overwrite the older slot, flush, and only then return."""
+        with self._alone():
+            self._swap(old, new)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._shared:
+            yield
+            return
+        lock = os.open(f"{self._path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _swap(self, old: Mark, new: Mark) -> None:
         count, stored = self._newest()
         if stored != old:
             raise LogRefusedError(
                 f"guard {self._path} is at {stored.size}, not {old.size}: another writer"
             )
         count += 1
-        os.pwrite(self._fd, _encode(self._log, count, new), count % 2 * _SLOT)
+        os.pwrite(self._fd, encode_mark(self._log, count, new), count % 2 * _SLOT)
         self._points.reach(failpoints.GUARD_WRITTEN)
         os.fdatasync(self._fd)
 
@@ -123,19 +145,21 @@ class FileGuard:
 
     def _newest(self) -> tuple[int, Mark]:
         raw = os.pread(self._fd, 2 * _SLOT, 0)
-        slots = [_decode(self._log, raw[at : at + _SLOT]) for at in (0, _SLOT)]
+        slots = [decode_mark(self._log, raw[at : at + _SLOT]) for at in (0, _SLOT)]
         whole = [slot for slot in slots if slot is not None]
         if not whole:
             raise LogRefusedError(f"guard {self._path} is damaged, or of another log")
         return max(whole, key=lambda slot: slot[0])
 
 
-def _encode(log: bytes, count: int, mark: Mark) -> bytes:
+def encode_mark(log: bytes, count: int, mark: Mark) -> bytes:
+    """Return the bytes of the mark that is the `count`th of the log with this origin's SM3."""
     body = _MAGIC + log + count.to_bytes(8, "big") + mark.size.to_bytes(8, "big") + mark.root
     return body + sm3(body)
 
 
-def _decode(log: bytes, slot: bytes) -> tuple[int, Mark] | None:
+def decode_mark(log: bytes, slot: bytes) -> tuple[int, Mark] | None:
+    """Return count and mark, or None if the bytes are damaged or of another log."""
     body, check = slot[:_BODY], slot[_BODY : _BODY + DIGEST_BYTES]
     if len(body) != _BODY or sm3(body) != check or not body.startswith(_MAGIC + log):
         return None

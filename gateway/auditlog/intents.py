@@ -7,7 +7,7 @@ store's unique keys hold the same rule a second time.
 Source: docs/spec/log.md §8.3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from mifeng.protocol.entries import (
     Completion,
@@ -46,11 +46,16 @@ def row_of(entry: Entry, index: int, instance: str) -> Row:
 class Staged:
     """One batch's view: what is open, with the batch's own changes on top."""
 
-    def __init__(self, store: LogStore, opened: Mapping[int, OpenIntent]) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        opened: Mapping[int, OpenIntent],
+        dispatched: Collection[tuple[bytes, int]],
+    ) -> None:
         self._store, self._open = store, opened
         self.opened: dict[int, OpenIntent] = {}
         self.closed: dict[int, Closed] = {}
-        self._attempts: set[tuple[bytes, int]] = set()
+        self._attempts = set(dispatched)
 
     def add(self, row: Row, index: int) -> None:
         """Check one entry that would stand at `index`, and count it.
@@ -68,7 +73,7 @@ class Staged:
 
     def _add_intent(self, intent: OpenIntent, attempt: int) -> None:
         key = (intent.h, attempt)
-        if key in self._attempts or self._store.dispatched(*key):
+        if key in self._attempts:
             raise AuditLogError(f"intent: attempt {attempt} of this request is logged already")
         self._attempts.add(key)
         self.opened[intent.index] = intent
@@ -104,14 +109,20 @@ class Intents:
         self._store = store
         self._open: dict[int, OpenIntent] = dict(store.open_intents())
 
-    def stage(self) -> Staged:
-        """Begin checking a batch."""
-        return Staged(self._store, self._open)
+    def stage(self, attempts: Collection[tuple[bytes, int]]) -> Staged:
+        """Begin checking a batch that would open intents for these (H, attempt)."""
+        return Staged(self._store, self._open, self._store.dispatched(attempts))
 
     def apply(self, staged: Staged) -> None:
         """Count a batch that is durable."""
         self._open.update(staged.opened)
         for intent in staged.closed:
+            self._open.pop(intent, None)
+
+    def follow(self, opened: Iterable[OpenIntent], closed: Iterable[int]) -> None:
+        """Count what other gateways opened and closed."""
+        self._open.update((intent.index, intent) for intent in opened)
+        for intent in closed:
             self._open.pop(intent, None)
 
     def snapshot(self) -> tuple[OpenIntent, ...]:

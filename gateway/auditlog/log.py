@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 
 from mifeng.crypto import sm3
@@ -22,16 +23,16 @@ from mifeng.protocol.merkle import SHA256, SM3, Digest
 from mifeng.protocol.note import Ed25519NoteSigner, Sm2NoteSigner
 
 from . import keylog
-from .config import LogConfig
-from .errors import AuditLogError, LogRefusedError, LogUnavailableError
+from .config import LogConfig, open_guard, open_store, open_target
+from .errors import AuditLogError, IntentClosedError, LogRefusedError, LogUnavailableError
 from .failpoints import UNARMED, Failpoints
-from .guard import FileGuard, Guard
+from .guard import Guard
 from .hashes import Hashes
 from .intents import row_of
 from .keys import LogKeys
+from .publisher import TWIN_PREFIX, Publisher
 from .reading import LogReader
-from .sqlite import SqliteStore
-from .store import LogStore, OpenIntent, Row
+from .store import LogStore, OpenIntent, Row, StoreError
 from .submissions import Submissions
 from .views import Published, TreeView
 from .writer import Appended, Build, Draft, Writer
@@ -40,6 +41,10 @@ MAX_BLOB: Final = 4 << 20
 RESTARTED: Final = "gateway.restart"
 ABANDONED: Final = "gateway.abandoned"
 UNACKNOWLEDGED: Final = "gateway.log-unavailable"
+
+
+class _KeyChangedError(AuditLogError):
+    """The KEY entry that a new one was to follow is not the last one any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,7 @@ class AuditLog(LogReader):
         self._writer = Writer(
             store,
             guard,
+            instance=config.instance,
             hashes=hashes,
             twin_hashes=twin_hashes,
             refuse=self._refuse_unacknowledged,
@@ -101,7 +107,13 @@ class AuditLog(LogReader):
             signer = Ed25519NoteSigner(state.twin.origin, keys.twin)
             twin = TreeView(twin_hashes, [signer], state.twin, points)
         super().__init__(store, tree, twin)
+        views = {"": tree, TWIN_PREFIX: twin} if twin else {"": tree}
+        target = open_target(config)
+        self._publisher = Publisher(target, store, views) if target else None
+        self.unpublished: Exception | None = None
+        """Why the last attempt to publish to the target failed, if it did."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
 
     def _signers(self) -> list[Sm2NoteSigner]:
         keys = (self._keys.signer, self._keys.previous)
@@ -129,17 +141,17 @@ class AuditLog(LogReader):
             LogRefusedError: rolled back, forked, of another origin, or of another key.
             LogUnavailableError: it cannot be read or written.
         """
-        store = SqliteStore(config.path, config.origin, points=points)
+        store = await asyncio.to_thread(open_store, config, points=points)
         try:
-            guard = FileGuard(config.guard, config.origin, points=points)
-        except AuditLogError:
+            guard = await asyncio.to_thread(open_guard, config, points=points)
+        except BaseException:
             store.close()
             raise
         try:
             log = cls(config, keys, store, guard, clock=clock, points=points)
         except BaseException:
-            store.close()
             guard.close()
+            store.close()
             raise
         log._writer.start()
         try:
@@ -150,10 +162,12 @@ class AuditLog(LogReader):
         return log
 
     async def _begin(self) -> None:
+        await asyncio.to_thread(self._store.renew, self._config.instance, self._config.lease_s)
         await self._log_key()
         await self.orphan_dangling()
         self.publish()
         self._tasks = [
+            asyncio.create_task(self._hold_lease_forever(), name="auditlog-lease"),
             asyncio.create_task(self._publish_forever(), name="auditlog-publish"),
             asyncio.create_task(self._beat_forever(), name="auditlog-heartbeat"),
         ]
@@ -165,6 +179,12 @@ class AuditLog(LogReader):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
         self.publish()
+        if not self._closed:
+            self._closed = True
+            await self._publish_to_target()
+            with suppress(StoreError):  # the lease runs out by itself
+                await asyncio.to_thread(self._store.renew, self._config.instance, 0)
+            await asyncio.to_thread(self._writer.release)
 
     # -- appending ---------------------------------------------------------------------------
 
@@ -216,7 +236,9 @@ class AuditLog(LogReader):
             made.append(entry)
             return entry.statement, row_of(entry, index, self._config.instance)
 
-        appended = await self._waiting.entry(Draft(build), abandoned=self._refuse_abandoned)
+        appended = await self._waiting.entry(
+            Draft(build, attempt=(h, attempt)), abandoned=self._refuse_abandoned
+        )
         return Dispatch(index=appended.index, statement=appended.entry, intent=made[-1].intent)
 
     async def completion(self, *, h: bytes, intent: int, receipt: bytes) -> Recorded:
@@ -253,17 +275,25 @@ class AuditLog(LogReader):
         )
 
     async def orphan_dangling(self) -> tuple[Recorded, ...]:
-        """Declare orphaned every intent that an earlier process left open.
+        """Declare orphaned every intent whose gateway does not live any more.
 
-        The store's lock proves that no such process still runs. `open` has done this already.
+        `open` has done this already, and where gateways share the log it is done again with
+        each renewal of the lease. Should such a gateway only have been slow, it finds its
+        intents closed, and releases nothing under them.
         """
+        await self.probe()
+        living = await asyncio.to_thread(self._store.living)
         dangling = [
             intent
             for intent in self._writer.intents.snapshot()
-            if intent.instance != self._config.instance
+            if intent.instance != self._config.instance and intent.instance not in living
         ]
         closing = (self.orphan(h=i.h, intent=i.index, reason=RESTARTED) for i in dangling)
-        return tuple(await asyncio.gather(*closing))
+        done = await asyncio.gather(*closing, return_exceptions=True)
+        for outcome in done:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, IntentClosedError):
+                raise outcome
+        return tuple(outcome for outcome in done if isinstance(outcome, Recorded))
 
     async def put_blob(self, data: bytes) -> bytes:
         """Store a document beside the log and return its SM3; durable when this returns."""
@@ -341,22 +371,53 @@ class AuditLog(LogReader):
             self._writer.submit(Draft(self._refusal_of(intent, ABANDONED)))
 
     async def _log_key(self) -> None:
-        latest = await asyncio.to_thread(self._store.latest, entries.Key.TYPE)
-        current = None if latest is None else entries.decode(await self.entry(latest))
-        change = keylog.key_entry(
-            current,
-            self._keys,
-            self._config,
-            twin=self.twin.pin if self.twin else None,
-            now=self._clock(),
-        )
-        if change:
-            await self.append(change)
+        """Append a KEY entry if the log needs one; gateways that start together append one."""
+        while True:
+            latest = await asyncio.to_thread(self._store.latest, entries.Key.TYPE)
+            current = None if latest is None else entries.decode(await self.entry(latest))
+            change = keylog.key_entry(
+                current,
+                self._keys,
+                self._config,
+                twin=self.twin.pin if self.twin else None,
+                now=self._clock(),
+            )
+            if change is None:
+                return
+            with suppress(_KeyChangedError):
+                await self._waiting.entry(Draft(partial(self._build_key, change, latest)))
+                return
+
+    def _build_key(self, change: Entry, follows: int | None, index: int) -> tuple[bytes, Row]:
+        if self._store.latest(entries.Key.TYPE) != follows:
+            raise _KeyChangedError("log: another gateway introduced a key meanwhile")
+        return change.encode(), row_of(change, index, self._config.instance)
 
     async def _publish_forever(self) -> None:
         while True:
             await asyncio.sleep(self._config.publish_every_s)
+            if self._store.shared:
+                with suppress(LogUnavailableError):  # shown is then what was durable before
+                    await self.probe()
             self.publish()
+            await self._publish_to_target()
+
+    async def _publish_to_target(self) -> None:
+        if self._publisher is None:
+            return
+        try:
+            await asyncio.to_thread(self._publisher.publish)
+            self.unpublished = None
+        except (AuditLogError, StoreError) as exc:
+            self.unpublished = exc
+
+    async def _hold_lease_forever(self) -> None:
+        lease_s = self._config.lease_s
+        while self._store.shared:
+            await asyncio.sleep(lease_s / 3)
+            with suppress(LogUnavailableError, StoreError):  # tried again; then it runs out
+                await asyncio.to_thread(self._store.renew, self._config.instance, lease_s)
+                await self.orphan_dangling()
 
     async def _beat_forever(self) -> None:
         interval = self._config.heartbeat_every_s

@@ -11,19 +11,19 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from mifeng.protocol import merkle
-from mifeng.protocol.merkle import DIGEST_BYTES, SHA256, SM3, Digest, HashWorld
+from mifeng.protocol.merkle import SHA256, SM3
 
-from . import failpoints, sequencer
+from . import failpoints
 from .errors import LogLockedError, LogRefusedError
 from .failpoints import UNARMED, Failpoints
 from .guard import sync_directory
-from .sequencer import TILE_WIDTH, AppendPlan, LogState, TreeState
+from .loading import load_tree
+from .sequencer import AppendPlan, LogState
 from .store import Closed, OpenIntent, Row, StoreError, Trace
 
 _FORMAT: Final = "mifeng-log-1"
@@ -49,6 +49,8 @@ CREATE TABLE blobs (digest BLOB PRIMARY KEY, data BLOB NOT NULL);
 
 class SqliteStore:
     """One log in one file. Holds the file's lock from construction to `close`."""
+
+    shared = False
 
     def __init__(self, path: Path, origin: str, *, points: Failpoints = UNARMED) -> None:
         """Lock an existing database; `load` opens it.
@@ -91,8 +93,12 @@ class SqliteStore:
             connection.close()
         sync_directory(path.parent)
 
+    def turn(self) -> AbstractContextManager[None]:
+        """See `LogStore`: the file's lock has kept everybody else out."""
+        return nullcontext()
+
     def load(self) -> LogState:
-        """See `LogStore`."""
+        """See `LogStore`; connects anew."""
         with _translated():
             self._disconnect()
             self._write, self._read = _connect(self._path), _connect(self._path)
@@ -104,30 +110,9 @@ class SqliteStore:
             ).fetchone()
             twin = facts["twin"]
             return LogState(
-                tree=self._tree(self._origin, SM3, size),
-                twin=self._tree(twin, SHA256, size) if twin else None,
+                tree=load_tree(self, self._origin, SM3, size),
+                twin=load_tree(self, twin, SHA256, size) if twin else None,
             )
-
-    def _tree(self, origin: str, world: HashWorld, size: int) -> TreeState:
-        edges: list[list[Digest]] = []
-        low = size // TILE_WIDTH * TILE_WIDTH
-        tail = self.entries(low, size)
-        if len(tail) != size - low:
-            raise LogRefusedError(f"log {self._path}: entries are missing near {size}")
-        edges.append(world.leaf_hashes(tail))
-        below, level = size // TILE_WIDTH, 1
-        while below:
-            first = below // TILE_WIDTH * TILE_WIDTH
-            edges.append([self._tile_root(world, level - 1, i) for i in range(first, below)])
-            below, level = below // TILE_WIDTH, level + 1
-        return sequencer.state_from_edges(origin, world, size, edges)
-
-    def _tile_root(self, world: HashWorld, level: int, index: int) -> Digest:
-        raw = self.tile(world.name, level, index)
-        if raw is None:
-            raise LogRefusedError(f"log {self._path}: tile {level}/{index} is missing")
-        hashes = [Digest(raw[i : i + DIGEST_BYTES]) for i in range(0, len(raw), DIGEST_BYTES)]
-        return merkle.extend(world, (), 0, hashes)[0][0]
 
     def open_intents(self) -> Mapping[int, OpenIntent]:
         """See `LogStore`."""
@@ -145,11 +130,20 @@ class SqliteStore:
             row = self._writer().execute(query, (intent,)).fetchone()
         return None if row is None else Closed(index=row[0], orphaned=bool(row[1]), late=row[2])
 
-    def dispatched(self, h: bytes, attempt: int) -> bool:
+    def dispatched(self, attempts: Collection[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
         """See `LogStore`."""
         query = "SELECT 1 FROM intents WHERE h = ? AND attempt = ?"
         with _translated():
-            return self._writer().execute(query, (h, attempt)).fetchone() is not None
+            execute = self._writer().execute
+            return {one for one in attempts if execute(query, one).fetchone()}
+
+    def moves(self, low: int) -> tuple[list[OpenIntent], list[int]]:
+        """See `LogStore`."""
+        opened = [intent for index, intent in self.open_intents().items() if index >= low]
+        with _translated():
+            query = "SELECT intent FROM closings WHERE idx >= ?"
+            rows = self._writer().execute(query, (low,)).fetchall()
+        return opened, [intent for (intent,) in rows]
 
     def commit(self, plan: AppendPlan, rows: Sequence[Row], blobs: Mapping[bytes, bytes]) -> None:
         """See `LogStore`."""
@@ -234,6 +228,22 @@ class SqliteStore:
         found = self._query("SELECT max(idx) FROM kinds WHERE type = ?", (entry_type,))
         index: int | None = found[0][0]
         return index
+
+    def blobs(self, after: int) -> list[tuple[int, bytes]]:
+        """See `LogStore`."""
+        query = "SELECT rowid, digest FROM blobs WHERE rowid > ? ORDER BY rowid LIMIT 1000"
+        return [(number, digest) for number, digest in self._query(query, (after,))]
+
+    def renew(self, instance: str, lease_s: int) -> None:
+        """See `LogStore`: the file's lock is the lease."""
+
+    def living(self) -> frozenset[str]:
+        """See `LogStore`."""
+        return frozenset()
+
+    def may_publish(self) -> bool:
+        """See `LogStore`."""
+        return True
 
     def close(self) -> None:
         """Close the connections, then give up the lock."""

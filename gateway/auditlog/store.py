@@ -1,10 +1,13 @@
 """What the log needs from storage.
 
-One writer thread uses the writing half; the reading half is for any thread and sees committed
-rows only. A store decides nothing: it writes a plan whole or not at all.
+One writer thread uses the writing half, inside `turn`; the reading half is for any thread and
+sees committed rows only. A store decides nothing: it writes a plan whole or not at all. Where
+several gateways share one log, a turn is what keeps their appends, and their guard's moves, one
+after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,8 +71,21 @@ class LogStore(Protocol):
     histories. The guard notices a roll-back, witnesses a fork.
     """
 
+    shared: bool
+    """Whether other gateways may append to the same log."""
+
+    def turn(self) -> AbstractContextManager[int | None]:
+        """Keep every other writer out until it ends; the writing half is used inside only.
+
+        Yields: the entries that are stored now, or None if nobody else ever writes.
+
+        Raises:
+            StoreError: the store cannot be reached, or another writer does not let go.
+        """
+        ...
+
     def load(self) -> LogState:
-        """Return the state as stored, after (re)connecting.
+        """Return the state as stored.
 
         Raises:
             StoreError: it cannot be read.
@@ -85,8 +101,12 @@ class LogStore(Protocol):
         """Return how an intent ended, or None if it is open or unknown."""
         ...
 
-    def dispatched(self, h: bytes, attempt: int) -> bool:
-        """Whether there is an INTENT for this request and attempt already."""
+    def dispatched(self, attempts: Collection[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
+        """Return those of the given (H, attempt) that have an INTENT already."""
+        ...
+
+    def moves(self, low: int) -> tuple[list[OpenIntent], list[int]]:
+        """Return the intents from entry `low` on that are open, and those closed since."""
         ...
 
     def commit(self, plan: AppendPlan, rows: Sequence[Row], blobs: Mapping[bytes, bytes]) -> None:
@@ -119,6 +139,22 @@ class LogStore(Protocol):
 
     def latest(self, entry_type: str) -> int | None:
         """Return the index of the newest entry of a rare type (not of requests)."""
+        ...
+
+    def blobs(self, after: int) -> list[tuple[int, bytes]]:
+        """Return (number, SM3) of some blobs with numbers above `after`, in the order stored."""
+        ...
+
+    def renew(self, instance: str, lease_s: int) -> None:
+        """Say that a gateway lives, for so many seconds by the store's clock; 0 takes it back."""
+        ...
+
+    def living(self) -> frozenset[str]:
+        """Return the gateways whose lease has not run out; empty if only one ever writes."""
+        ...
+
+    def may_publish(self) -> bool:
+        """Whether this process is the one that publishes, trying to become it."""
         ...
 
     def close(self) -> None:

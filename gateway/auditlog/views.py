@@ -55,6 +55,10 @@ class TreeView:
             quorum=0,
         )
 
+    def root(self, tree: TreeState, size: int) -> Digest:
+        """Return the root that `tree` had at `size`; may read the store."""
+        return self._hashes.root(tree, size)
+
     def publish(self, tree: TreeState) -> Published:
         """Sign a checkpoint of `tree`, which is durable, unless the current one is of it."""
         if tree.size > self.published.tree.size:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mifeng.errors import MalformedError, MifengError, UsageError
-from mifeng.protocol.entries import MAX_ENTRY, decode
+from mifeng.protocol.entries import decode
 from mifeng.protocol.merkle import Digest
 
 from . import failpoints
@@ -26,6 +26,7 @@ from .hashes import Hashes
 from .intents import Intents, Staged
 from .sequencer import AppendPlan, LogState, plan_append
 from .store import LogStore, OpenIntent, Row, StoreError
+from .tiles import MAX_BUNDLED
 
 MAX_GROUP: Final = 4096
 MAX_WAITING: Final = 65_536
@@ -51,6 +52,8 @@ class Draft:
 
     build: Build | None
     blobs: Mapping[bytes, bytes] = field(default_factory=dict)
+    attempt: tuple[bytes, int] | None = None
+    """H and number of the attempt, if it is an INTENT."""
     done: Callable[["Appended | Exception | None"], None] = lambda _: None
     """Told the outcome in whatever thread `deliver` chooses."""
 
@@ -66,6 +69,7 @@ class Writer:
         store: LogStore,
         guard: Guard,
         *,
+        instance: str,
         hashes: Hashes,
         twin_hashes: Hashes,
         refuse: Callable[[OpenIntent], Build],
@@ -76,7 +80,8 @@ class Writer:
 
         Args:
             store: locked, not loaded.
-            guard: locked.
+            guard: open.
+            instance: this gateway; intents of others are theirs to close.
             hashes: cache of the SM3 tree.
             twin_hashes: cache of the SHA-256 twin.
             refuse: makes the REFUSAL of an intent that was logged and never dispatched.
@@ -88,16 +93,18 @@ class Writer:
             LogUnavailableError: the store cannot be read.
         """
         self._store, self._guard, self._points = store, guard, points
+        self._instance = instance
         self._hashes, self._twin_hashes = hashes, twin_hashes
         self._refuse, self._deliver = refuse, deliver
         self._waiting: deque[Draft] = deque()
         self._wake = threading.Condition()
-        self._stopping = self._suspect = False
+        self._stopping = self._suspect = self._released = False
         self._thread: threading.Thread | None = None
         try:
-            self.state = self._adopt()
-            self._told = self.state.size
-            self.intents = Intents(store)
+            with store.turn():
+                self.state = self._adopt()
+                self._told = self.state.size
+                self.intents = Intents(store)
         except (StoreError, OSError) as exc:
             raise LogUnavailableError(f"log: {exc}") from exc
 
@@ -124,7 +131,7 @@ class Writer:
             self._wake.notify()
 
     def stop(self) -> None:
-        """Write what waits, then end the thread and release store and guard. Once."""
+        """Write what waits, then end the thread. Once."""
         with self._wake:
             if self._stopping:
                 return
@@ -132,8 +139,13 @@ class Writer:
             self._wake.notify()
         if self._thread is not None:
             self._thread.join()
-        self._store.close()
-        self._guard.close()
+
+    def release(self) -> None:
+        """Release store and guard, after `stop`. Once."""
+        if not self._released:
+            self._released = True
+            self._store.close()
+            self._guard.close()
 
     def _run(self) -> None:
         while group := self._take():
@@ -155,19 +167,23 @@ class Writer:
 
     def _write(self, group: list[Draft]) -> list[Outcome]:
         try:
-            if self._suspect:
-                group = [*self._recover(), *group]
-            staged, made, outcomes = self._stage(group)
-            if not made:
-                return outcomes
-            plan = plan_append(self.state, [entry for draft, entry, _ in made if draft.build])
-            self._points.reach(failpoints.PLANNED)
-            self._commit(plan, made)
+            with self._store.turn() as stored:
+                if self._suspect:
+                    group = [*self._recover(), *group]
+                elif stored is not None:
+                    self._follow(stored)
+                staged, made, outcomes = self._stage(group)
+                if not made:
+                    return outcomes
+                plan = plan_append(self.state, [entry for draft, entry, _ in made if draft.build])
+                self._points.reach(failpoints.PLANNED)
+                self._commit(plan, made)
         except (StoreError, OSError, LogRefusedError) as exc:
             self._suspect = True
             failure = LogUnavailableError(f"log: {exc}")
             failure.__cause__ = exc
             return [(draft, failure) for draft in group]
+        self._told = plan.after.size
         self.intents.apply(staged)
         self._remember(plan)
         written = zip(plan.entries, plan.tree.leaves, strict=True)
@@ -184,7 +200,7 @@ class Writer:
         self, group: Sequence[Draft]
     ) -> tuple[Staged, list[tuple[Draft, bytes, Row | None]], list[Outcome]]:
         """Build the entries in order; a draft that fails takes no index and harms no other."""
-        staged = self.intents.stage()
+        staged = self.intents.stage([draft.attempt for draft in group if draft.attempt])
         made: list[tuple[Draft, bytes, Row | None]] = []
         refused: list[Outcome] = []
         index = self.state.size
@@ -194,8 +210,8 @@ class Writer:
                 continue
             try:
                 entry, row = draft.build(index)
-                if len(entry) > MAX_ENTRY:
-                    raise UsageError(f"entry of {len(entry)} bytes, limit {MAX_ENTRY}")
+                if len(entry) > MAX_BUNDLED:
+                    raise UsageError(f"entry of {len(entry)} bytes, limit {MAX_BUNDLED}")
                 staged.add(row, index)
             except MifengError as exc:
                 refused.append((draft, exc))
@@ -217,22 +233,40 @@ class Writer:
         if plan.twin:
             self._twin_hashes.grown(plan.twin)
         self.state = plan.after
-        self._told = plan.after.size
+
+    def _follow(self, stored: int) -> None:
+        """Take in what other gateways appended since our last turn, all of it hashed again."""
+        known = self.state
+        if stored < known.size:
+            raise LogRefusedError(f"log shrank from {known.size} to {stored}: rolled back")
+        while self.state.size < stored:
+            low = self.state.size
+            entries = self._store.entries(low, min(stored, low + MAX_GROUP))
+            if not entries:
+                raise LogRefusedError(f"log: entry {low} is missing")
+            self._remember(plan_append(self.state, entries))
+        if stored > known.size:
+            self.intents.follow(*self._store.moves(known.size))
+        self._hold_against_guard(self.state, self._hashes)
 
     def _adopt(self) -> LogState:
         """Read the store, hold it against the guard, and move the guard to what a crash left."""
         state = self._store.load()
+        self._hold_against_guard(state, Hashes(self._store, state.tree.world))
+        return state
+
+    def _hold_against_guard(self, state: LogState, hashes: Hashes) -> None:
         mark = self._guard.read()
+        if mark == _mark(state):
+            return
         if mark.size > state.size:
             raise LogRefusedError(
                 f"log has {state.size} entries, its guard has seen {mark.size}: rolled back"
             )
-        if Hashes(self._store, state.tree.world).root(state.tree, mark.size) != mark.root:
+        if hashes.root(state.tree, mark.size) != mark.root:
             raise LogRefusedError(f"log is not the one its guard has seen at {mark.size}")
-        if mark.size < state.size:
-            self._check_tail(mark.size, state.size)
-            self._guard.swap(mark, _mark(state))
-        return state
+        self._check_tail(mark.size, state.size)
+        self._guard.swap(mark, _mark(state))
 
     def _check_tail(self, low: int, high: int) -> None:
         """Refuse a tail that this log cannot have written: its entries would not even parse."""
@@ -246,12 +280,15 @@ class Writer:
         state = self._adopt()
         if state.size < self.state.size:
             raise LogRefusedError(f"log shrank from {self.state.size} to {state.size}")
+        before = Hashes(self._store, state.tree.world).root(state.tree, self.state.size)
+        if before != self.state.tree.checkpoint.root:
+            raise LogRefusedError(f"log is not the one this gateway knew at {self.state.size}")
         self.intents = Intents(self._store)
         self.state, self._suspect = state, False
         return [
             Draft(self._refuse(intent))
             for intent in self.intents.snapshot()
-            if intent.index >= self._told
+            if intent.index >= self._told and intent.instance == self._instance
         ]
 
 

@@ -218,6 +218,7 @@ async def test_a_failed_commit_is_not_acknowledged(tmp_path: Path, point: str, k
     hook = Hook()
     log = await start(tmp_path, points=hook)
     index = await dispatch(log, 1)
+    await log.probe()  # the first heartbeat is written
     hook.raise_at[point] = OSError(28, "No space left on device")
     attempted = (
         dispatch(log, 2)
@@ -269,7 +270,7 @@ async def test_a_failed_guard_is_not_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, *, persists: bool
 ) -> None:
     """The log stops until the guard moves again; adopted intents are refused, once."""
-    monkeypatch.setattr("gateway.auditlog.log.FileGuard", BrokenGuard)
+    monkeypatch.setattr("gateway.auditlog.config.FileGuard", BrokenGuard)
     log = await start(tmp_path)
     monkeypatch.setattr(BrokenGuard, "persists", persists)
     monkeypatch.setattr(BrokenGuard, "failures", failures)
@@ -513,7 +514,7 @@ async def test_the_publisher_and_the_heart_beat(tmp_path: Path) -> None:
     create(settings)
     log = await AuditLog.open(settings, KEYS, clock=lambda: NOW)
     await dispatch(log, 1)
-    while log.checkpoint().tree.size < 3:  # noqa: ASYNC110 -- the publisher tells nobody
+    while log.checkpoint().tree.size < 3:
         await asyncio.sleep(0.005)
     beats = [raw for raw in await log.entries(0, log.size) if b'"type":"HEARTBEAT"' in raw]
     assert len(beats) == 1
