@@ -41,7 +41,7 @@ SUPPORT_WORDS: Final[dict[Support, Words]] = {
 class Item:
     """One control item."""
 
-    id: str
+    id: Words
     title: Words
     strength: str
     """应, 宜, 可 at level 3, or empty."""

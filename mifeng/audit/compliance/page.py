@@ -71,7 +71,9 @@ _LABELS: Final[dict[str, Words]] = {
     ),
     "caveats": ("说明", "Remarks"),
     "footnotes": ("脚注", "Footnotes"),
-    "summary": ("汇总", "Summary"),
+    "error": ("错误", "error"),
+    "warning": ("警告", "warning"),
+    "note": ("提示", "note"),
 }
 _COLOURS: Final = {
     Support.HELD: "#1a7f4b",
@@ -96,6 +98,7 @@ td ul{margin:0;padding-left:1.1em}.tag{color:#fff;border-radius:4px;padding:.1em
 white-space:nowrap;font-size:.9em}.charts{display:grid;grid-template-columns:1fr 1fr;gap:1.5rem}
 figure{margin:0}figcaption{font-weight:600;margin-bottom:.4em}svg{max-width:100%;height:auto}
 svg text{font-size:12px;fill:#1d2430}.small{color:#5f6b7a;font-size:.88em}
+.tight{white-space:nowrap}.good{background:#e4f4ea;border-left-color:#1a7f4b}
 .lack{color:#8a2a22}.reach{color:#5f6b7a}
 @media print{body{margin:0;max-width:none}tr,figure{break-inside:avoid}.cover{break-after:page}}
 @media(max-width:44rem){.charts{grid-template-columns:1fr}}
@@ -116,7 +119,7 @@ def to_json(profile: Profile, signals: Signals, *, lang: str, now: int) -> dict[
         "caveats": [words[at] for words in profile.caveats],
         "items": [
             {
-                "id": each.item.id,
+                "id": each.item.id[at],
                 "title": each.item.title[at],
                 "strength": each.item.strength,
                 "support": each.support.value,
@@ -171,7 +174,7 @@ class _Page:
         )
         facts = "".join(f"<dt>{self.word(key)}</dt><dd>{value}</dd>" for key, value in rows)
         state = "stands" if report.stands else "refuted"
-        kind = "mark" if report.stands else "mark bad"
+        kind = "mark good" if report.stands else "mark bad"
         parts = [
             f'<section class="cover"><h1>{title}</h1>',
             f'<p class="notice">{escape(_NOTICE[self.at])}</p>',
@@ -246,7 +249,7 @@ class _Page:
         lack = _list((words[self.at] for words in each.missing), self.word("missing"), "lack")
         reach = _list([item.reach[self.at]] if item.reach else [], self.word("reach"), "reach")
         return (
-            f"<tr><td>{escape(item.id)}<sup>{number}</sup></td>"
+            f"<tr><td>{escape(item.id[self.at])}<sup>{number}</sup></td>"
             f"<td>{escape(item.title[self.at])}</td><td>{escape(item.strength)}</td>"
             f"<td>{tag}</td><td>{held}{lack}{reach}</td></tr>"
         )
@@ -254,7 +257,8 @@ class _Page:
     def findings(self) -> str:
         found = self.signals.report.findings
         rows = "".join(
-            f"<tr><td>{escape(each.severity.value)}</td><td>{escape(each.code)}</td>"
+            f'<tr><td class="tight">{self.word(each.severity.value)}</td>'
+            f'<td class="tight">{escape(each.code)}</td>'
             f"<td>{escape(text(each, self.lang))}</td>"
             f"<td>{escape(place(each, self.lang))}</td></tr>"
             for each in found

@@ -75,7 +75,7 @@ GBT39786: Final = Profile(
     ),
     items=(
         Item(
-            id="8.2 a",
+            id=("8.2 a", "8.2 a"),
             title=("通信实体身份鉴别", "Authentication of communicating entities"),
             strength="应",
             mark="K",
@@ -84,7 +84,7 @@ GBT39786: Final = Profile(
             reach=_HANDSHAKE,
         ),
         Item(
-            id="8.2 b/c",
+            id=("8.2 b/c", "8.2 b/c"),
             title=("通信数据完整性、机密性", "Integrity and confidentiality in transit"),
             strength="宜/应",
             mark="K",
@@ -93,7 +93,7 @@ GBT39786: Final = Profile(
             reach=_HANDSHAKE,
         ),
         Item(
-            id="8.2 d",
+            id=("8.2 d", "8.2 d"),
             title=("边界访问控制信息完整性", "Integrity of boundary access control information"),
             strength="宜",
             mark="K",
@@ -101,7 +101,7 @@ GBT39786: Final = Profile(
             missing=no_policy_entries,
         ),
         Item(
-            id="8.2 e",
+            id=("8.2 e", "8.2 e"),
             title=("接入设备认证", "Authentication of devices that join"),
             strength="可",
             mark="K",
@@ -109,7 +109,7 @@ GBT39786: Final = Profile(
             missing=simulated,
         ),
         Item(
-            id="8.3 a/b",
+            id=("8.3 a/b", "8.3 a/b"),
             title=("登录设备用户鉴别、远程管理通道", "Administrators' login and channel"),
             strength="应",
             mark="K",
@@ -118,7 +118,7 @@ GBT39786: Final = Profile(
             reach=_HOST,
         ),
         Item(
-            id="8.3 e",
+            id=("8.3 e", "8.3 e"),
             title=("日志记录完整性", "Integrity of log records"),
             strength="宜",
             mark="K",
@@ -126,7 +126,7 @@ GBT39786: Final = Profile(
             missing=no_witness,
         ),
         Item(
-            id="8.3 f",
+            id=("8.3 f", "8.3 f"),
             title=("重要可执行程序完整性与来源真实性", "Integrity and origin of executables"),
             strength="宜",
             mark="K",
@@ -134,7 +134,7 @@ GBT39786: Final = Profile(
             missing=simulated,
         ),
         Item(
-            id="8.4 a",
+            id=("8.4 a", "8.4 a"),
             title=("登录用户身份鉴别", "Authentication of users"),
             strength="应",
             mark="S2",
@@ -142,7 +142,7 @@ GBT39786: Final = Profile(
             missing=no_client_signature,
         ),
         Item(
-            id="8.4 b/c",
+            id=("8.4 b/c", "8.4 b/c"),
             title=("访问控制信息、安全标记完整性", "Integrity of access control and labels"),
             strength="宜",
             mark="S2",
@@ -150,7 +150,7 @@ GBT39786: Final = Profile(
             missing=no_policy_entries,
         ),
         Item(
-            id="8.4 d",
+            id=("8.4 d", "8.4 d"),
             title=("重要数据传输机密性", "Confidentiality of important data in transit"),
             strength="应",
             mark="S2",
@@ -158,16 +158,21 @@ GBT39786: Final = Profile(
             missing=not_national,
         ),
         Item(
-            id="8.4 e",
+            id=("8.4 e", "8.4 e"),
             title=("重要数据存储机密性", "Confidentiality of important data at rest"),
             strength="应",
             mark="S2",
             held=no_plaintext,
-            missing=nothing,
+            missing=lambda _: [
+                (
+                    "业务数据与模型在主机上的存储加密不在日志内",
+                    "Encryption at rest of business data and models on hosts is not in the log",
+                )
+            ],
             reach=_HOST,
         ),
         Item(
-            id="8.4 f/g",
+            id=("8.4 f/g", "8.4 f/g"),
             title=("重要数据传输、存储完整性", "Integrity in transit and at rest"),
             strength="宜",
             mark="S2",
@@ -175,7 +180,7 @@ GBT39786: Final = Profile(
             missing=nothing,
         ),
         Item(
-            id="8.4 h",
+            id=("8.4 h", "8.4 h"),
             title=("不可否认性", "Non-repudiation"),
             strength="宜",
             mark="K",
@@ -183,7 +188,7 @@ GBT39786: Final = Profile(
             missing=_all(no_client_signature, no_witness),
         ),
         Item(
-            id="附录 B",
+            id=("附录 B", "Annex B"),
             title=("密钥管理", "Key management"),
             strength="",
             mark="K",
@@ -218,7 +223,7 @@ GBT22239: Final = Profile(
     caveats=(),
     items=(
         Item(
-            id="8.1.4.3 a",
+            id=("8.1.4.3 a", "8.1.4.3 a"),
             title=("启用安全审计，覆盖到每个用户", "Security audit covers every user"),
             strength="应",
             mark="S2",
@@ -226,7 +231,7 @@ GBT22239: Final = Profile(
             missing=no_administrators,
         ),
         Item(
-            id="8.1.4.3 b",
+            id=("8.1.4.3 b", "8.1.4.3 b"),
             title=("记录日期时间、用户、类型、是否成功", "Time, user, type and success recorded"),
             strength="应",
             mark="S2",
@@ -242,7 +247,7 @@ GBT22239: Final = Profile(
             missing=nothing,
         ),
         Item(
-            id="8.1.4.3 c",
+            id=("8.1.4.3 c", "8.1.4.3 c"),
             title=("审计记录的保护与备份", "Protection and backup of audit records"),
             strength="应",
             mark="S2",
@@ -258,7 +263,7 @@ GBT22239: Final = Profile(
             ),
         ),
         Item(
-            id="8.1.4.3 d",
+            id=("8.1.4.3 d", "8.1.4.3 d"),
             title=("保护审计进程，防止未授权中断", "The audit process cannot be interrupted"),
             strength="应",
             mark="K",
@@ -266,7 +271,7 @@ GBT22239: Final = Profile(
             missing=heartbeat_gaps,
         ),
         Item(
-            id="8.1.3.5 d",
+            id=("8.1.3.5 d", "8.1.3.5 d"),
             title=("远程访问行为单独审计", "Separate audit of remote access"),
             strength="应",
             mark="K",
@@ -275,7 +280,7 @@ GBT22239: Final = Profile(
             reach=_HOST,
         ),
         Item(
-            id="8.1.4.6",
+            id=("8.1.4.6", "8.1.4.6"),
             title=("可信验证并形成审计记录", "Trusted verification leaves audit records"),
             strength="可",
             mark="K",
@@ -283,7 +288,7 @@ GBT22239: Final = Profile(
             missing=simulated,
         ),
         Item(
-            id="8.1.5.2",
+            id=("8.1.5.2", "8.1.5.2"),
             title=("审计管理员鉴别与操作审计", "Auditors are authenticated and audited"),
             strength="应",
             mark="K",
@@ -291,7 +296,7 @@ GBT22239: Final = Profile(
             missing=no_administrators,
         ),
         Item(
-            id="8.1.5.4",
+            id=("8.1.5.4", "8.1.5.4"),
             title=("集中管控：留存期限与时钟", "Central control: retention and clocks"),
             strength="应",
             mark="K",
@@ -300,7 +305,7 @@ GBT22239: Final = Profile(
             reach=_HOST,
         ),
         Item(
-            id="网络安全法",
+            id=("网络安全法", "Cybersecurity Law"),
             title=("网络日志留存不少于六个月", "Network logs kept for at least six months"),
             strength="",
             mark="S2",
@@ -328,7 +333,7 @@ PIPL: Final = Profile(
     ),
     items=(
         Item(
-            id="PIPL 第21条",
+            id=("PIPL 第21条", "PIPL Art. 21"),
             title=("委托处理的监督", "Supervision of entrusted processing"),
             strength="",
             mark="K",
@@ -337,19 +342,19 @@ PIPL: Final = Profile(
             reach=_PRIVATE,
         ),
         Item(
-            id="PIPL 第47条",
+            id=("PIPL 第47条", "PIPL Art. 47"),
             title=("删除", "Deletion"),
             strength="",
             mark="K",
             held=erasures,
             missing=nothing,
             reach=(
-                "本日志期间没有删除记录；是否有删除请求，日志不能说明",
-                "No erasure in this period; whether one was asked for, a log cannot say",
+                "是否有人提出过删除请求，日志不能说明",
+                "Whether anybody asked for deletion, a log cannot say",
             ),
         ),
         Item(
-            id="PIPL 第51条",
+            id=("PIPL 第51条", "PIPL Art. 51"),
             title=("安全措施：加密、去标识化", "Measures: encryption, de-identification"),
             strength="",
             mark="K",
@@ -357,7 +362,7 @@ PIPL: Final = Profile(
             missing=simulated,
         ),
         Item(
-            id="PIPL 第54/64条",
+            id=("PIPL 第54/64条", "PIPL Art. 54, 64"),
             title=("合规审计", "Compliance audits"),
             strength="",
             mark="K",
@@ -366,7 +371,7 @@ PIPL: Final = Profile(
             reach=_PRIVATE,
         ),
         Item(
-            id="PIPL 第55-56条",
+            id=("PIPL 第55-56条", "PIPL Art. 55–56"),
             title=(
                 "影响评估；处理情况记录至少保存三年",
                 "Impact assessment; records of processing kept for three years",
@@ -380,7 +385,7 @@ PIPL: Final = Profile(
             reach=_PRIVATE,
         ),
         Item(
-            id="网络数据安全管理条例",
+            id=("网络数据安全管理条例", "Network Data Security Regulations"),
             title=(
                 "提供、委托处理的记录至少保存三年",
                 "Records of providing and entrusting kept for three years",
@@ -393,7 +398,7 @@ PIPL: Final = Profile(
             ),
         ),
         Item(
-            id="生成合成内容标识办法 第5条",
+            id=("生成合成内容标识办法 第5条", "Measures on labelling generated content, Art. 5"),
             title=("隐式标识中的内容编号", "Content number in implicit labels"),
             strength="",
             mark="S2",
