@@ -19,6 +19,7 @@ from .train import SEED, train
 __all__ = ["CONFIG", "STEPS", "TEMPLATE", "entry", "write"]
 
 STEPS: Final = 60
+CONTEXT: Final = 512
 _VOCABULARY: Final = 480
 _END: Final = "<|end|>"
 _ROLES: Final = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -31,7 +32,7 @@ TEMPLATE: Final = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
 )
-CONFIG: Final = {"eos_token": _END, "chat_template": TEMPLATE, "model_max_length": 512}
+CONFIG: Final = {"eos_token": _END, "chat_template": TEMPLATE}
 
 
 def _tokenizer() -> Any:  # noqa: ANN401  # untyped library
@@ -50,14 +51,20 @@ def _tokenizer() -> Any:  # noqa: ANN401  # untyped library
     return tokenizer
 
 
-def write(folder: Path, *, steps: int = STEPS, say: Callable[[str], Any] = lambda _: None) -> None:
+def write(
+    folder: Path,
+    *,
+    steps: int = STEPS,
+    context: int = CONTEXT,
+    say: Callable[[str], Any] = lambda _: None,
+) -> None:
     """Train for `steps` and write the folder; 0 steps leave random weights, for tests."""
     tokenizer = _tokenizer()
     rows = []
     for question, answer in dialogues():
         prompt = tokenizer.encode(f"<|user|>{question}{_END}<|assistant|>").ids
         rows.append((prompt + tokenizer.encode(answer + _END).ids, len(prompt)))
-    shape = Shape(vocabulary=tokenizer.get_vocab_size())
+    shape = Shape(vocabulary=tokenizer.get_vocab_size(), context=context)
     # Matrices this small are slower on two threads than on one.
     with threadpool_limits(1):
         weights = train(shape, rows, steps=steps, say=say) if steps else initial(shape, seed=SEED)
@@ -80,5 +87,6 @@ def entry(folder: Path, *, name: str = "chat", **more: Any) -> dict[str, Any]:  
             "tokenizer_config": str(folder / "tokenizer_config.json"),
         },
         "devices": [{"ep": "CPUExecutionProvider"}],
+        "llm": {"context": CONTEXT, "slots": 8},
         **more,
     }
