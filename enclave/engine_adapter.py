@@ -109,7 +109,8 @@ class OpenAiEngine:
         connection = _Connection(self._where, self._socket)
         try:
             connection.request("GET", self._config.health, headers=self._headers)
-            return connection.getresponse().status == HTTPStatus.OK
+            with connection.getresponse() as answer:
+                return answer.status == HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
         finally:
