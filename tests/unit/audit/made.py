@@ -97,6 +97,7 @@ class Made:
     prev: bytes = b""
     requests: int = 0
     log_head: tuple[int, bytes] = (0, b"")
+    freshness: Freshness = Freshness(kind=1, x=bytes(range(32)))  # noqa: RUF009 - immutable
 
     def __post_init__(self) -> None:
         change = KeyChange(origin=ORIGIN, key=self.signer.key.encode(), twin="", previous="")
@@ -146,7 +147,7 @@ class Made:
         attester = SimulatedAttester(
             node_id="node-1", measurement=MEASUREMENT, clock=lambda: self.now
         )
-        freshness = Freshness(kind=1, x=bytes(range(32)))
+        freshness = self.freshness
         self.bundle: Bundle = asyncio.run(attester.collect(self.epoch.keyset_bytes, freshness))
         evidence = (self.put(self.bundle.cpu.raw),)
         collateral = tuple(self.put(data) for _, data in self.bundle.cpu_collateral.items)
@@ -178,7 +179,7 @@ class Made:
                 keyset=self.keyset,
                 evidence=evidence,
                 collateral=collateral,
-                freshness=1,
+                freshness=freshness.kind,
                 nonce=freshness.nonce32,
                 simulated=True,
                 not_before=keyset.not_before,

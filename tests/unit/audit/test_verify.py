@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import policies
+from attestation.bundle import Freshness
 from mifeng.audit.findings import Finding, Severity
 from mifeng.audit.pack import CHUNK
 from mifeng.audit.trust import Trust
@@ -401,6 +402,29 @@ def test_evidence_is_appraised_again(tmp_path: Path) -> None:
     kept = made.source.documents.pop(bundle)
     assert found(made, tmp_path, "evidence.missing").indexes == (made.keyset_index,)
     made.source.documents[bundle] = kept
+
+
+def test_old_evidence_verifies_years_later(tmp_path: Path) -> None:
+    """It is judged at its recorded instant; judged today it has run out (THREATS 31)."""
+    made = Made()
+    made.work(1)
+    pack = made.pack(tmp_path / "a.zip")
+    later = made.now + 2 * 365 * 86_400
+    assert verify(pack, made.trust, now=later).stands
+    report = verify(pack, made.trust, now=later, at=later)
+    assert "evidence.refused" in codes(report)
+
+
+def test_evidence_after_a_note_counts_only_under_a_witness(tmp_path: Path) -> None:
+    """A note that nobody we trust cosigned could have been signed long before (THREATS 34)."""
+    made = Made()
+    for seen_at, wrong in ((None, True), (made.now, False)):
+        made.freshness = Freshness(kind=2, x=made.note(seen_at=seen_at))
+        made.admit()
+        pack = made.pack(tmp_path / f"{wrong}.zip", made.note(seen_at=made.now))
+        finding = list(verify(pack, witnessed(made, 1), now=made.now).findings)
+        named = [f for f in finding if f.code == "freshness.note"]
+        assert [made.keyset_index in f.indexes for f in named] == ([True] if wrong else [False])
 
 
 def test_an_admission_that_claims_more_is_found(tmp_path: Path) -> None:
