@@ -15,9 +15,14 @@ NAMES: Final = ("crypto", "log", "hop", "e2e", "attestation")
 RESULTS: Final = Path(__file__).parent / "results"
 
 
+def benchmark(name: str) -> Any:  # noqa: ANN401 - a module
+    """Return the module of a benchmark: `run(*, quick, say)` and `show(result, console)`."""
+    return import_module(f"{__package__}.{name}")
+
+
 def measure(name: str, *, quick: bool, console: Console) -> dict[str, Any]:
     """Run one benchmark and return its result with the machine's description."""
-    module = import_module(f"{__package__}.{name}")
+    module = benchmark(name)
     described = machine.describe() | {"quick": quick}
     console.rule(name)
     with console.status(name) as status:
@@ -28,12 +33,18 @@ def measure(name: str, *, quick: bool, console: Console) -> dict[str, Any]:
     return {"machine": described, "result": result}
 
 
+def recorded() -> dict[str, Any]:
+    """Return what this machine's file holds, by benchmark."""
+    path = RESULTS / f"{machine.slug()}.json"
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
+
+
 def record(documents: dict[str, Any]) -> Path:
     """Put results in this machine's file, beside those of other benchmarks, and return it."""
     path = RESULTS / f"{machine.slug()}.json"
-    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(before | documents, indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(recorded() | documents, indent=1, ensure_ascii=False)
     path.write_text(f"{text}\n", "utf-8")
     return path
 
@@ -43,7 +54,8 @@ def record(documents: dict[str, Any]) -> Path:
 @click.option("--quick", is_flag=True, help="A tenth of the time, coarser figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON, tables to stderr.")
 @click.option("--record", "keep", is_flag=True, help="Write them to benchmarks/results/ too.")
-def main(*, name: str, quick: bool, as_json: bool, keep: bool) -> None:
+@click.option("--recorded", "show", is_flag=True, help="Measure nothing: print what is recorded.")
+def main(*, name: str, quick: bool, as_json: bool, keep: bool, show: bool) -> None:
     """Measure NAME and print tables.
 
     What is compared is measured in one run, turn by turn. Anything else the machine does shows
@@ -51,6 +63,12 @@ def main(*, name: str, quick: bool, as_json: bool, keep: bool) -> None:
     """
     console = Console(stderr=as_json, highlight=False)
     names = NAMES if name == "all" else (name,)
+    if show:
+        documents = {each: found for each, found in recorded().items() if each in names}
+        for each, document in documents.items():
+            console.rule(f"{each}, {document['machine']['measured']}")
+            benchmark(each).show(document["result"], console)
+        return
     documents = {each: measure(each, quick=quick, console=console) for each in names}
     if as_json:
         json.dump(documents, sys.stdout, ensure_ascii=False)
