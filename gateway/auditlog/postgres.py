@@ -41,6 +41,9 @@ _FACTS: Final = "SELECT key, value FROM meta"
 _NO_HANGING: Final = "SET idle_session_timeout = '30s'"
 """The server ends a writing connection that a stopped process left, and gives up its lock."""
 
+_GONE: Final = "57P"
+"""SQLSTATEs of a server that ended the connection."""
+
 
 class PostgresStore:
     """One log in one schema. Any number of gateways may open it."""
@@ -309,8 +312,8 @@ class PostgresStore:
         connection = self._writer()
         try:
             connection.execute(query, values)
-        except psycopg.OperationalError:
-            if fresh or not connection.closed:
+        except psycopg.OperationalError as exc:
+            if fresh or not (exc.sqlstate or _GONE).startswith(_GONE):
                 raise
             self._drop_writer()
             connection = self._writer()

@@ -70,9 +70,9 @@ class Server:
         path.write_text(self.dsn)
         return path
 
-    def start(self) -> None:
+    def start(self, more: str = "") -> None:
         """Start it and wait until it answers, recovering first if it was ended at once."""
-        options = f"-k {self.folder} {_OPTIONS}"
+        options = f"-k {self.folder} {_OPTIONS} {more}"
         log = str(self.folder / "log")
         self._call("pg_ctl", "start", "-w", "-t", "60", "-l", log, "-o", options)
 

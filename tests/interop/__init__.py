@@ -1,0 +1,1 @@
+"""What other people's implementations make of ours."""
