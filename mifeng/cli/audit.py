@@ -30,8 +30,9 @@ from mifeng.audit.compliance import page
 from mifeng.audit.compliance.profiles import PROFILES
 from mifeng.audit.compliance.signals import gather
 from mifeng.audit.findings import Finding, Severity
+from mifeng.audit.published import PublishedSource
 from mifeng.audit.report import Report
-from mifeng.audit.source import SqliteSource
+from mifeng.audit.source import LogSource, SqliteSource
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify as verify_pack
 from mifeng.audit.watch import Monitor
@@ -89,7 +90,12 @@ def _bar(what: str, *, quiet: bool) -> Iterator[exporting.Progress]:
 
 
 @command.command("export")
-@click.option("--database", type=_file, required=True, help="The gateway's log database.")
+@click.option("--database", type=_file, help="The gateway's log database (SQLite).")
+@click.option(
+    "--published",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Directory that a gateway publishes to, or a copy of it.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Pack to make.")
 @click.option(
     "--checkpoint",
@@ -107,7 +113,8 @@ def _bar(what: str, *, quiet: bool) -> Iterator[exporting.Progress]:
 @click.option("--passphrase", type=_file, help="File with the key's passphrase.")
 @json_option
 def export(
-    database: Path,
+    database: Path | None,
+    published: Path | None,
     out: Path,
     notes: tuple[Path, ...],
     config: Path | None,
@@ -119,14 +126,23 @@ def export(
     passphrase: Path | None,
     as_json: bool,
 ) -> None:
-    """Cut an audit pack out of a log; the gateway may be running."""
+    """Cut an audit pack out of a log's database or of what it publishes."""
     if sum((bool(low or high), tenant is not None, h is not None)) > 1:
         raise UsageError("export: a range, a tenant or a request, not several")
     signed = [path.read_bytes() for path in notes]
     if config is not None:
         signed.append(asyncio.run(_fetch(config)))
     choice = exporting.Choice(low=low, high=high, tenant=tenant, h=_digest(h))
-    with SqliteSource(database) as source, _bar("export", quiet=as_json) as progress:
+    with contextlib.ExitStack() as stack:
+        source: LogSource
+        if published is not None and database is None:
+            source = PublishedSource(published)
+            signed += source.notes
+        elif database is not None and published is None:
+            source = stack.enter_context(SqliteSource(database))
+        else:
+            raise UsageError("export: --database or --published")
+        progress = stack.enter_context(_bar("export", quiet=as_json))
         manifest = exporting.export(
             source,
             signed,

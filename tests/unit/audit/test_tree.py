@@ -1,17 +1,25 @@
 """Folding leaves and gaps gives the definition's root, whatever was left out."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.auditlog.config import create
+from gateway.auditlog.log import AuditLog
+from mifeng.audit.export import Choice, export
+from mifeng.audit.published import PublishedSource
 from mifeng.audit.source import SqliteSource
 from mifeng.audit.tree import Fold, gap_nodes, missing
+from mifeng.audit.trust import Trust
+from mifeng.audit.verify import verify
 from mifeng.errors import MalformedError, UsageError
 from mifeng.protocol import entries, merkle
 from mifeng.protocol.merkle import SHA256, SM3, Digest
+from tests.unit.auditlog import harness
 from tests.unit.auditlog.harness import NOW, mth, start, stored
 
 LEAVES = SM3.leaf_hashes(b"%d" % n for n in range(300))
@@ -76,6 +84,34 @@ async def test_the_database_gives_the_same_subtrees(tmp_path: Path) -> None:
             source.entries(size, size + 1)
         with pytest.raises(UsageError):
             source.entries(-5, 3)
+
+
+async def test_what_is_published_makes_the_same_pack(tmp_path: Path) -> None:
+    """The directory a gateway publishes to serves as well as its database, byte for byte."""
+    create(config := replace(harness.config(tmp_path), publish=tmp_path / "out"))
+    log = await AuditLog.open(config, harness.KEYS, clock=lambda: NOW)
+    beat = entries.Heartbeat(at=NOW, instance="g", interval=60)
+    await asyncio.gather(*(log.append(beat) for _ in range(600)))
+    document = await log.put_blob(b"a document")
+    await log.close()
+    published = PublishedSource(tmp_path / "out")
+    assert published.blob(document) == b"a document"
+    assert published.of_type("KEY") == [0]
+    assert published.of_request(bytes(32)) == []
+    trust = Trust(log=log.pin)
+    with SqliteSource(tmp_path / "log.db") as database:
+        for choice in (Choice(), Choice(low=300, high=310)):
+            packs: list[bytes] = []
+            for source in (database, published):
+                path = tmp_path / f"{len(packs)}{choice.low}.zip"
+                export(source, published.notes, path, choice=choice, now=NOW)
+                packs.append(path.read_bytes())
+                report = verify(path, trust, now=NOW)
+                assert report.stands, report.findings
+                assert [head.world for head in report.heads] == ["sm3", "sha256"]
+            assert packs[0] == packs[1]
+    with pytest.raises(UsageError):
+        PublishedSource(tmp_path)
 
 
 def test_what_is_no_log_is_not_read(tmp_path: Path) -> None:
