@@ -17,6 +17,8 @@ from pydantic_settings import (
 )
 
 from .auditlog import config as auditlog
+from .auditlog.places import PostgresGuardPlace, PostgresPlace, S3Place
+from .auditlog.retention import DEFAULT_DAYS, FLOOR_DAYS
 from .tenants import StoredKey, Tenant
 
 PREFIX: Final = "MIFENG_GATEWAY__"
@@ -51,22 +53,110 @@ class NodeEntry(_Strict):
     address: Annotated[str, Field(pattern=r"^(unix:.+|tcp:.+:\d+)$")]
 
 
+class PostgresConfig(_Strict):
+    """A PostgreSQL database."""
+
+    dsn: Path
+    """File that holds the connection string; it may hold a password."""
+    db_schema: Annotated[str, Field(alias="schema", pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "mifeng"
+
+    def place(self) -> PostgresPlace:
+        """Return where the log is."""
+        return PostgresPlace(dsn=self.dsn, schema=self.db_schema)
+
+
+class S3Config(_Strict):
+    """A bucket of an S3-compatible store with conditional writes."""
+
+    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    region: str = "us-east-1"
+    credentials: Path | None = None
+    """File with two lines, key id and secret; the environment's credentials if there is none."""
+
+    def place(self) -> S3Place:
+        """Return where it is."""
+        return S3Place(
+            bucket=self.bucket,
+            prefix=self.prefix,
+            endpoint=self.endpoint,
+            region=self.region,
+            credentials=self.credentials,
+        )
+
+
+class SharedGuardConfig(_Strict):
+    """A guard for gateways on several hosts: exactly one of the two."""
+
+    dsn: Path | None = None
+    """File with the connection string of a second PostgreSQL server."""
+    s3: S3Config | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.dsn is None) == (self.s3 is None):
+            raise ValueError("exactly one of dsn, s3")
+        return self
+
+    def place(self) -> PostgresGuardPlace | S3Place:
+        """Return where it is."""
+        if self.s3:
+            return self.s3.place()
+        assert self.dsn is not None  # noqa: S101 - validated above
+        return PostgresGuardPlace(dsn=self.dsn)
+
+
+class PublishConfig(_Strict):
+    """Where tiles, blobs and checkpoints are published: exactly one of the two."""
+
+    directory: Path | None = None
+    s3: S3Config | None = None
+    retention_days: Annotated[int, Field(ge=FLOOR_DAYS)] = DEFAULT_DAYS
+    """How long `--prune-published` leaves entries there."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.directory is None) == (self.s3 is None):
+            raise ValueError("exactly one of directory, s3")
+        return self
+
+    def place(self) -> Path | S3Place | None:
+        """Return where it is."""
+        return self.s3.place() if self.s3 else self.directory
+
+
 class LogConfig(_Strict):
     """The audit log."""
 
     origin: Annotated[str, Field(min_length=1, max_length=255)]
-    database: Path
-    """Entries, trees and blobs. On a local file system: locks must be real."""
-    guard: Path
-    """The anti-rollback guard; on other storage than the database, or a backup restores both."""
+    storage: Literal["sqlite", "postgres"] = "sqlite"
+    """`postgres` when several gateways share the log."""
+    database: Path | None = None
+    """SQLite: entries, trees and blobs. On a local file system: locks must be real."""
+    postgres: PostgresConfig | None = None
+    guard: Path | SharedGuardConfig
+    """The anti-rollback guard; on other storage than the database, or a backup restores both.
+    A file serves the gateways of one host."""
     keys: Path
-    """Folder of the log's encrypted key files."""
+    """Folder of the log's encrypted key files; the same for all gateways of a log."""
     passphrase: Path
     """File that holds their passphrase."""
     twin: bool
     """Keep a SHA-256 tree over the same entries, from the first one on."""
+    publish: PublishConfig | None = None
     publish_every_s: Annotated[float, Field(gt=0, le=30)] = 1.0
     heartbeat_every_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    lease_s: Annotated[int, Field(ge=3, le=600)] = 15
+    """PostgreSQL: a gateway silent for so long is taken for dead, its intents for orphaned."""
+
+    @model_validator(mode="after")
+    def _stored_once(self) -> Self:
+        if (self.storage == "sqlite") != (self.database is not None):
+            raise ValueError("database: needed for sqlite, and only there")
+        if (self.storage == "postgres") != (self.postgres is not None):
+            raise ValueError("postgres: needed for storage postgres, and only there")
+        return self
 
     def settings(self, instance: str) -> auditlog.LogConfig:
         """Return what the audit log is opened with.
@@ -74,14 +164,18 @@ class LogConfig(_Strict):
         Args:
             instance: name of this process, new at each start.
         """
+        path = self.postgres.place() if self.postgres else self.database
+        assert path is not None  # noqa: S101 - validated above
         return auditlog.LogConfig(
-            path=self.database,
-            guard=self.guard,
+            path=path,
+            guard=self.guard if isinstance(self.guard, Path) else self.guard.place(),
             origin=self.origin,
             instance=instance,
             twin=self.twin,
+            publish=self.publish.place() if self.publish else None,
             publish_every_s=self.publish_every_s,
             heartbeat_every_s=self.heartbeat_every_s,
+            lease_s=self.lease_s,
         )
 
 

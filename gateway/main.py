@@ -14,6 +14,7 @@ import logging
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,10 +34,12 @@ from . import events
 from .api import grpc as grpc_api
 from .api import http as http_api
 from .auditlog import config as auditlog
+from .auditlog import operating
 from .auditlog.errors import AuditLogError
 from .auditlog.failpoints import UNARMED, Failpoints
 from .auditlog.keys import LogKeys
 from .auditlog.log import AuditLog
+from .auditlog.store import StoreError
 from .config import ConfigError, GatewayConfig, load
 from .events import log
 from .metrics import Metrics
@@ -91,7 +94,8 @@ def create_log(settings: GatewayConfig) -> str:
     try:
         settings.log.keys.mkdir(parents=True, exist_ok=True)
         for path in (settings.log.database, settings.log.guard):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(path, Path):
+                path.parent.mkdir(parents=True, exist_ok=True)
         LogKeys.create(settings.log.keys, read_passphrase(settings), twin=settings.log.twin)
         auditlog.create(settings.log.settings("create"))
     except (OSError, AuditLogError) as exc:
@@ -99,6 +103,31 @@ def create_log(settings: GatewayConfig) -> str:
     key = Sm2NoteSigner(settings.log.origin, read_keys(settings).signer).key
     pin = {"origin": settings.log.origin, "keys": [key.encode()], "witnesses": [], "quorum": 0}
     return yaml.safe_dump({"log": pin}, sort_keys=False)
+
+
+def operate(settings: GatewayConfig, arguments: argparse.Namespace) -> str | None:
+    """Do what an operator asked for with the log, and say what was done; None if nothing was.
+
+    Raises:
+        ConfigError: the log's keys cannot be read, or its storage does not answer.
+        AuditLogError: it was refused; see `auditlog.operating`.
+    """
+    log_settings = settings.log.settings("operator")
+    try:
+        if arguments.restore_log:
+            return operating.restore_published(log_settings, read_keys(settings))
+        if arguments.move_log:
+            database, guard = arguments.move_log
+            return operating.move(database, guard, log_settings)
+        if arguments.prune_published and settings.log.publish:
+            days = settings.log.publish.retention_days
+            keys = read_keys(settings)
+            return operating.prune_published(log_settings, keys, days, now=int(time.time()))
+    except StoreError as exc:
+        raise ConfigError(f"log: {exc}") from exc
+    if arguments.prune_published:
+        raise ConfigError("log.publish: no place is configured")
+    return None
 
 
 def raise_file_limit() -> None:
@@ -223,10 +252,28 @@ def main(argv: list[str] | None = None) -> int:
     """Run `python -m gateway`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="gateway", description="Run one mifeng gateway.")
     parser.add_argument("--config", type=Path, required=True, help="YAML configuration")
-    parser.add_argument(
+    command = parser.add_mutually_exclusive_group()
+    command.add_argument(
         "--create-log",
         action="store_true",
         help="make the log and its keys, print the pin that clients and nodes need, and exit",
+    )
+    command.add_argument(
+        "--restore-log",
+        action="store_true",
+        help="make the log's lost database anew from log.publish, and exit",
+    )
+    command.add_argument(
+        "--move-log",
+        nargs=2,
+        type=Path,
+        metavar=("DATABASE", "GUARD"),
+        help="move the log from a SQLite file into the configured storage, and exit",
+    )
+    command.add_argument(
+        "--prune-published",
+        action="store_true",
+        help="remove published entries older than log.publish.retention_days, and exit",
     )
     arguments = parser.parse_args(argv)
     events.configure(logging.INFO)
@@ -235,6 +282,9 @@ def main(argv: list[str] | None = None) -> int:
         settings = load(arguments.config)
         if arguments.create_log:
             print(create_log(settings), end="")  # noqa: T201 - the command's result
+            return 0
+        if done := operate(settings, arguments):
+            print(done)  # noqa: T201 - the command's result
             return 0
         if settings.require_constant_time_crypto:
             require_constant_time()

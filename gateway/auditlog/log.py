@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
+from gateway import events
 from mifeng.crypto import sm3
 from mifeng.errors import UsageError
 from mifeng.protocol import entries, promise
@@ -409,6 +410,9 @@ class AuditLog(LogReader):
             await asyncio.to_thread(self._publisher.publish)
             self.unpublished = None
         except (AuditLogError, StoreError) as exc:
+            if self.unpublished is None:
+                code = getattr(exc, "code", "log.unavailable")
+                events.log.warning("log.unpublished", code=code, size=self.checkpoint().tree.size)
             self.unpublished = exc
 
     async def _hold_lease_forever(self) -> None:

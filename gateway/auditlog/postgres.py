@@ -41,9 +41,6 @@ _FACTS: Final = "SELECT key, value FROM meta"
 _NO_HANGING: Final = "SET idle_session_timeout = '30s'"
 """The server ends a writing connection that a stopped process left, and gives up its lock."""
 
-_GONE: Final = "57P"
-"""SQLSTATEs of a server that ended the connection."""
-
 
 class PostgresStore:
     """One log in one schema. Any number of gateways may open it."""
@@ -284,15 +281,17 @@ class PostgresStore:
             self._drop_reader()
 
     def _query(self, query: str, values: tuple[object, ...]) -> list[Record]:
-        """Ask on the reading connection, which is made again after it has failed."""
+        """Ask on the reading connection, once more on a new one if the server had ended it."""
         with translated(), self._reading:
-            if self._read is None or self._read.closed:
-                self._read = connect(self._place.conninfo(), self._place.schema)
-            try:
-                return self._read.execute(query.encode(), values).fetchall()
-            except psycopg.OperationalError:
-                self._drop_reader()
-                raise
+            if self._read is not None:
+                try:
+                    return self._read.execute(query.encode(), values).fetchall()
+                except psycopg.OperationalError as exc:
+                    self._drop_reader()
+                    if not _ended(exc):
+                        raise
+            self._read = connect(self._place.conninfo(), self._place.schema)
+            return self._read.execute(query.encode(), values).fetchall()
 
     def _ask(self, query: str, values: tuple[object, ...]) -> list[Record]:
         """Ask on the writing connection, inside a turn."""
@@ -313,7 +312,7 @@ class PostgresStore:
         try:
             connection.execute(query, values)
         except psycopg.OperationalError as exc:
-            if fresh or not (exc.sqlstate or _GONE).startswith(_GONE):
+            if fresh or not _ended(exc):
                 raise
             self._drop_writer()
             connection = self._writer()
@@ -329,3 +328,8 @@ class PostgresStore:
         if self._read is not None:
             self._read.close()
             self._read = None
+
+
+def _ended(exc: psycopg.OperationalError) -> bool:
+    """Whether the server ended the connection, rather than refused a statement."""
+    return exc.sqlstate is None or exc.sqlstate.startswith("57P")

@@ -36,6 +36,13 @@ class Restored:
     blobs: int
 
 
+def log_pin(origin: str, keys: LogKeys) -> LogPin:
+    """Return what pins the log of the operator's own keys."""
+    signers = [key for key in (keys.signer, keys.previous) if key]
+    names = tuple(Sm2NoteSigner(origin, key).key for key in signers)
+    return LogPin(origin=origin, world=SM3, keys=names, witnesses=(), quorum=0)
+
+
 def published_head(target: Target, pin: LogPin) -> Mark:
     """Return the size and root of the published checkpoint.
 
@@ -86,10 +93,7 @@ def restore(target: Target, config: LogConfig, keys: LogKeys) -> Restored:
             is older than what the guard has seen.
         PublishError, StoreError: not all could be read or written; remove the new store, retry.
     """
-    signers = [key for key in (keys.signer, keys.previous) if key]
-    names = tuple(Sm2NoteSigner(config.origin, key).key for key in signers)
-    pin = LogPin(origin=config.origin, world=SM3, keys=names, witnesses=(), quorum=0)
-    claim = published_head(target, pin)
+    claim = published_head(target, log_pin(config.origin, keys))
     guard = _guard(config, claim)
     try:
         mark = guard.read()
