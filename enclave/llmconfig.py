@@ -73,4 +73,4 @@ class PacingConfig(_Strict):
     tick_ms: Annotated[float, Field(ge=0, le=1000)] = 20.0
     """0 sends every piece as it comes: sizes and times then tell tokens to whoever carries them."""
     frames: Annotated[int, Field(ge=1, le=64)] = 1
-    round_ticks: Annotated[int, Field(ge=1, le=4096)] = 16
+    round_ticks: Annotated[int, Field(ge=1, le=4096)] = 64

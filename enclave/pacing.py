@@ -2,9 +2,10 @@
 
 From the first token on, every tick sends the same number of frames of the smallest size,
 whether anything was made meanwhile or not, until the answer has left and the number of ticks is
-a multiple of `round_ticks`. Sizes, counts and times then say only: when the first token came,
-and between which multiples the answer's length lies. What was made during a tick travels in the
-next one, together.
+`round_ticks` times a power of two. Sizes, counts and times then say only: when the first token
+came, and between which powers of two the answer's length lies, which the receipt says anyway.
+What was made during a tick travels in the next one, together. The answer's last byte is not held
+back: what is drawn out is the silence after it, and the receipt.
 
 Frames without content are DATA frames of no bytes, not KEEP_ALIVE: a frame's type can be read by
 whoever carries it.
@@ -31,8 +32,8 @@ class Pacing:
     tick_s: float = 0.020
     frames: int = 1
     """Frames per tick, 252 bytes each: what the model makes in a tick should fit."""
-    round_ticks: int = 16
-    """Answers are drawn out to a multiple of so many ticks."""
+    round_ticks: int = 64
+    """Answers are drawn out to so many ticks, or twice, four times, … as many."""
 
 
 @runtime_checkable
@@ -103,7 +104,7 @@ async def paced(
             tick += 1
             for number in range(1, pacing.frames + 1):
                 data = source.take(FRAME_BYTES)
-                last = number == pacing.frames and tick % pacing.round_ticks == 0
+                last = number == pacing.frames and _round(tick, pacing.round_ticks)
                 final = last and source.finished()
                 yield data, final
                 if final:
@@ -114,6 +115,12 @@ async def paced(
                 await sleep(wait)
     finally:
         await source.close()
+
+
+def _round(tick: int, unit: int) -> bool:
+    """Return whether `tick` is `unit` times a power of two."""
+    times, rest = divmod(tick, unit)
+    return not rest and times.bit_count() == 1
 
 
 class _Source:

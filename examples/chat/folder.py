@@ -6,7 +6,7 @@ tokenizer_config.json    chat template, end-of-sequence token
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,15 +56,24 @@ def write(
     *,
     steps: int = STEPS,
     context: int = CONTEXT,
+    sizes: Mapping[str, int] | None = None,
     say: Callable[[str], Any] = lambda _: None,
 ) -> None:
-    """Train for `steps` and write the folder; 0 steps leave random weights, for tests."""
+    """Train for `steps` and write the folder.
+
+    Args:
+        folder: where to; made if need be.
+        steps: 0 leaves random weights, for tests and measurements.
+        context: most tokens of prompt and answer.
+        sizes: further fields of `graph.Shape`.
+        say: told how training goes.
+    """
     tokenizer = _tokenizer()
     rows = []
     for question, answer in dialogues():
         prompt = tokenizer.encode(f"<|user|>{question}{_END}<|assistant|>").ids
         rows.append((prompt + tokenizer.encode(answer + _END).ids, len(prompt)))
-    shape = Shape(vocabulary=tokenizer.get_vocab_size(), context=context)
+    shape = Shape(vocabulary=tokenizer.get_vocab_size(), context=context, **(sizes or {}))
     # Matrices this small are slower on two threads than on one.
     with threadpool_limits(1):
         weights = train(shape, rows, steps=steps, say=say) if steps else initial(shape, seed=SEED)

@@ -235,6 +235,7 @@ async def test_frames_of_different_answers_look_the_same(loaded: LanguageModel) 
         _, _, sizes = await world.chat(document(content, stream=True, max_tokens=most))
         assert set(sizes) == {4 + 256 + 16}
         counts.append(len(sizes) - 1)  # the first frame holds the salt
+    assert all((count // FAST.round_ticks).bit_count() == 1 for count in counts)
     assert all(count % FAST.round_ticks == 0 for count in counts)
 
 

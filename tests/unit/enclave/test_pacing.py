@@ -35,12 +35,14 @@ async def frames(pieces: AsyncIterator[bytes], pacing: Pacing) -> list[tuple[byt
 def test_any_answer_arrives_whole_in_equal_frames(
     pieces: list[bytes], count: int, rounds: int
 ) -> None:
-    """Frames add up to the answer, fit the smallest bucket, fill whole rounds, end once."""
+    """Frames add up to the answer, fit the smallest bucket, end at a power of two rounds."""
     pacing = Pacing(tick_s=0.001, frames=count, round_ticks=rounds)
     made = asyncio.run(frames(parts(pieces), pacing))
     assert b"".join(data for data, _ in made) == b"".join(pieces)
     assert all(bucket(len(data)) == MIN_BUCKET for data, _ in made)
-    assert len(made) % (count * rounds) == 0
+    times, rest = divmod(len(made), count * rounds)
+    assert rest == 0
+    assert times.bit_count() == 1
     assert [final for _, final in made] == [False] * (len(made) - 1) + [True]
 
 
