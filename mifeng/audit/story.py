@@ -23,7 +23,7 @@ from mifeng.protocol.receipt import Receipt
 from .findings import Finding, Severity
 from .pack import Pack
 from .report import Report
-from .wording import text
+from .wording import printable, text
 
 _MIN_PREFIX: Final = 8
 _WORDS: Final[dict[str, tuple[str, str]]] = {
@@ -222,7 +222,8 @@ class _Teller:
         return _WORDS[key][self._lang]
 
     def say(self, key: str, **values: object) -> None:
-        self.said.append(self.word(key).format(**values))
+        shown = {name: printable(value) for name, value in values.items()}
+        self.said.append(self.word(key).format(**shown))
 
     def entry(self, index: int, entry: Entry) -> None:
         self.facts["entries"].append({"index": index, "type": entries.entry_type(entry)})

@@ -18,6 +18,7 @@ from mifeng.protocol import dsse, entries, jsonc
 from mifeng.protocol.receipt import Receipt
 
 from .pack import Pack
+from .wording import printable
 
 BOM: Final = "\ufeff"
 COLUMNS: Final = (
@@ -106,5 +107,7 @@ def _cells(index: int, data: bytes) -> dict[str, object]:
 
 
 def _safe(value: object) -> object:
-    """Defuse text that a spreadsheet would run."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """Defuse text that a spreadsheet would run, or that would steer a terminal."""
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(_FORMULA) else value)

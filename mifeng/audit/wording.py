@@ -322,6 +322,11 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+def printable(value: object) -> str:
+    """Return text that cannot steer a terminal: what a log says is a stranger's word."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
+
+
 def text(finding: Finding, lang: str) -> str:
     """Return a finding in words, with what it is about."""
     zh, en = WORDS.get(finding.code, (finding.code, finding.code))
@@ -331,7 +336,7 @@ def text(finding: Finding, lang: str) -> str:
     if finding.detail:
         shown = ", ".join(f"{name}={value}" for name, value in finding.detail.items())
         parts.append(f"({shown})")
-    return " ".join(parts)
+    return printable(" ".join(parts))
 
 
 def place(finding: Finding, lang: str) -> str:

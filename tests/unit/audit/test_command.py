@@ -146,6 +146,17 @@ def test_tables_hold_no_formulas(made: Made, tmp_path: Path) -> None:
     assert lines[3]["payload"]["type"] == "INTENT"
 
 
+def test_a_log_cannot_steer_a_terminal(made: Made, trust: Path, tmp_path: Path) -> None:
+    """A node that writes escape sequences into its receipts is shown, not obeyed."""
+    index = made.complete(made.intent(), device="\x1b[2Jgone", backend="a\nb")
+    made.tally()
+    pack = made.pack(tmp_path / "a.zip")
+    told = run("explain", pack, index, "--trust", trust).output
+    assert "\x1b" not in told
+    assert "\ufffd[2Jgone" in told
+    assert "a\nb" not in told
+
+
 def test_packs_that_contradict_each_other(made: Made, tmp_path: Path) -> None:
     """Two exports of one log agree; one of another history does not."""
     first = made.pack(tmp_path / "a.zip")

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from mifeng.audit.findings import Finding
 from mifeng.audit.watch import Monitor
-from mifeng.cli import audit as cli
+from mifeng.cli import audit_watch as cli
+from mifeng.cli.audit import command
 from mifeng.client import ClientConfig
 from mifeng.crypto import sm3
 from mifeng.crypto.signatures import SigningKey
@@ -236,11 +237,11 @@ def test_the_command_says_what_it_sees_and_ends_with_its_status(tmp_path: Path) 
         alert = tmp_path / "alert.json"
         arguments = ["watch", "-c", str(path), "--memory", str(tmp_path / "m"), "--every", "0.05"]
         runner = CliRunner()
-        good = runner.invoke(cli.command, [*arguments, "--rounds", "2", "--from-start", "--json"])
+        good = runner.invoke(command, [*arguments, "--rounds", "2", "--from-start", "--json"])
         assert good.exit_code == 0, (good.output, good.exception)
         live.size = 4
         more = ["--rounds", "1", "--json", "--alert", f"tee {alert}"]
-        bad = runner.invoke(cli.command, [*arguments, *more])
+        bad = runner.invoke(command, [*arguments, *more])
         assert bad.exit_code == 1
         assert json.loads(bad.output.splitlines()[0])["code"] == "watch.rolled-back"
         assert json.loads(alert.read_text())["code"] == "watch.rolled-back"
