@@ -22,7 +22,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Sizes of a decoder. `width` = `heads` × `head`."""
+    """Sizes of a decoder. `width` = `heads` × `head`, and `head` is a multiple of 16."""
 
     vocabulary: int
     layers: int = 2
