@@ -37,6 +37,7 @@ from mifeng.protocol.body import OPENAI_CHAT
 from mifeng.protocol.messages import MessageType
 from mifeng.protocol.session import Ask, Terms, TrustedNode, Waiting, WaitRecord, begin, step, trust
 
+from . import crowd
 from .direct import SM, TENANT, MemoryOnlyLog
 from .systems import _running, node_alone, sealed
 from .talker import SUBJECTS
@@ -65,6 +66,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
         return {
             "privacy": asyncio.run(_privacy(folder, trials=48 if quick else 192, say=say)),
             "cost": asyncio.run(_cost(folder, rounds=5 if quick else 30, say=say)),
+            "engine": asyncio.run(crowd.measure(folder, quick=quick, say=say)),
         }
 
 
@@ -349,6 +351,16 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     for name, row in result["cost"].items():
         cost.add_row(name, f"{row['ttft_ms']:.1f}", f"{row['itl_ms']:.2f}")
     console.print(cost)
+    engine = result["engine"]
+    rates = ", ".join(f"{n} slots {rate:,}" for n, rate in engine["tokens_per_s"].items())
+    console.print(f"tokens per second: {rates}")
+    waited = engine["crowd"]
+    console.print(
+        f"{waited['streams']} streams at once, 16 slots: first token after {waited['median_ms']} ms "
+        f"in the middle, {waited['max_ms']} ms at most (× {waited['max_to_median']})"
+    )
+    prefix = ", ".join(f"{whose} {ms} ms" for whose, ms in engine["prefix"].items())
+    console.print(f"first token after the same prompt was: {prefix}")
 
 
 if __name__ == "__main__":
