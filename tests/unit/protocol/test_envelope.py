@@ -71,6 +71,7 @@ def test_the_header_and_the_key_must_be_of_one_suite(suite: Suite) -> None:
     for changes in (
         {"suite": 0x7777, "ct": ct},
         {"suite": other, "ct": ct},
+        {"suite": other, "ct": bytes(SUITES[other].ct_bytes)},
         {"suite": suite.id, "ct": ct + b"\0"},
         {"suite": suite.id, "ct": ct[:-1]},
     ):
@@ -104,6 +105,15 @@ def test_every_part_of_an_answers_opening_counts() -> None:
     ):
         with pytest.raises(StreamRejectedError):
             client.open_response(replace(answer, **changes))
+
+
+def test_a_node_cannot_answer_under_another_requests_name() -> None:
+    """Even with keys derived and committed to for that name."""
+    client, node = exchange(SUITES[1])
+    blank = ResponseOpen(sm3(node.h), NOW, bytes(32), bytes(32))
+    _, _, commitment = node._secret.response(node.header.keyset_digest, blank)
+    with pytest.raises(StreamRejectedError):
+        client.open_response(replace(blank, commitment=commitment))
 
 
 def test_each_answer_has_its_own_salt() -> None:

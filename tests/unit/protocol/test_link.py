@@ -87,8 +87,11 @@ def test_a_receiver_confirms_in_halves_and_notices_a_flood() -> None:
     flood = ReceiveWindow()
     flood.received(WINDOW_BYTES - 1)
     flood.received(1000)  # the frame that overdraws
-    with pytest.raises(MalformedError):
-        flood.received(1)
+    exact = ReceiveWindow()
+    exact.received(WINDOW_BYTES)
+    for full in (flood, exact):
+        with pytest.raises(MalformedError):
+            full.received(1)
 
 
 def test_windows_agree_over_a_long_stream() -> None:
