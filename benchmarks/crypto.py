@@ -104,7 +104,7 @@ def _available() -> list[str]:
 
 def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure every path this processor has and return figures and ratios."""
-    rounds = 8 if quick else 60
+    rounds = 8 if quick else 120
     runs: dict[str, dict[str, Any]] = {}
     paths = _available()
     if paths:
