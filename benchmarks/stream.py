@@ -1,10 +1,13 @@
 """`stream`: what a streamed answer tells whoever carries it, and what sealing it costs.
 
-privacy    answers about two subjects; a classifier sees sizes, counts and times of the frames
-as the gateway does and guesses the subject. AUC 0.5 is chance, 1 is certainty.
-Engine and its speed are SIMULATED (`talker`), frames and node are not.
-cost       time to the first token and between tokens, through gateway and node, against the
-same engine over plain HTTP; turn by turn.
+Three parts.
+
+    privacy    answers about two subjects; a classifier sees sizes, counts and times of the frames
+               as the gateway does and guesses the subject. AUC 0.5 is chance, 1 is certainty.
+               Engine and its speed are SIMULATED (`talker`), frames and node are not.
+    cost       time to the first token and between tokens, through gateway and node, against the
+               same engine over plain HTTP; turn by turn.
+    engine     tokens per second, a crowd, kept prefixes (`crowd`).
 """
 
 import asyncio
@@ -356,8 +359,9 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     console.print(f"tokens per second: {rates}")
     waited = engine["crowd"]
     console.print(
-        f"{waited['streams']} streams at once, 16 slots: first token after {waited['median_ms']} ms "
-        f"in the middle, {waited['max_ms']} ms at most (× {waited['max_to_median']})"
+        f"{waited['streams']} streams at once, 16 slots: first token after "
+        f"{waited['median_ms']} ms in the middle, {waited['max_ms']} ms at most "
+        f"(× {waited['max_to_median']})"
     )
     prefix = ", ".join(f"{whose} {ms} ms" for whose, ms in engine["prefix"].items())
     console.print(f"first token after the same prompt was: {prefix}")

@@ -1,8 +1,10 @@
 """Two servers of the OpenAI API in plaintext, for `stream`: `python -m benchmarks.talker SOCKET …`.
 
-SOCKET FOLDER    the node's own engine on the model of a folder: what sealing is compared with
-SOCKET           an engine that says prepared sentences at the speed of a large model; its
-words and pace are SIMULATED, so that answers last as long as real ones do
+What follows the socket says which.
+
+    FOLDER     the node's own engine on the model of a folder: what sealing is compared with
+    nothing    an engine that says prepared sentences at the speed of a large model; its words and
+               pace are SIMULATED, so that answers last as long as real ones do
 """
 
 import asyncio

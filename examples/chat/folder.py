@@ -1,8 +1,10 @@
 """Write the example model as a folder in HuggingFace's form, with the decoder as ONNX.
 
-model.onnx               the decoder (`graph`)
-tokenizer.json           byte-level BPE, learned from the dialogues
-tokenizer_config.json    chat template, end-of-sequence token
+Three files.
+
+    model.onnx               the decoder (`graph`)
+    tokenizer.json           byte-level BPE, learned from the dialogues
+    tokenizer_config.json    chat template, end-of-sequence token
 """
 
 import json
