@@ -367,9 +367,10 @@ class AuditLog(LogReader):
 
     def _refuse_abandoned(self, appended: Appended) -> None:
         """Close an intent whose caller went away before it knew: nothing was dispatched."""
-        intent = next(i for i in self.open_intents if i.index == appended.index)
-        with suppress(LogUnavailableError):  # closing: the next process orphans it
-            self._writer.submit(Draft(self._refusal_of(intent, ABANDONED)))
+        for intent in self.open_intents:
+            if intent.index == appended.index:
+                with suppress(LogUnavailableError):  # closing: the next process orphans it
+                    self._writer.submit(Draft(self._refusal_of(intent, ABANDONED)))
 
     async def _log_key(self) -> None:
         """Append a KEY entry if the log needs one; gateways that start together append one."""

@@ -2,8 +2,8 @@
 
 An append holds an advisory lock from before it looks at the head until the guard has moved, and
 the head's row while it writes: one gateway after the other, in one order. Both are given up by
-the server when a gateway's connection ends, however it ends. Entries go in by COPY, the rest by
-one pipeline of statements.
+the server when a gateway's connection ends, however it ends. A group is one pipeline of
+statements; the entries of a large one go in by COPY.
 
 Source: docs/spec/log.md §9; docs/storage.md; postgresql.org/docs/15 §9.27.10, §13.3.
 """
@@ -32,11 +32,13 @@ from .postgres_connection import (
     say,
     translated,
 )
-from .postgres_rows import copy_entries, statements
+from .postgres_rows import copy_entries, insert_entries, statements
 from .postgres_schema import FORMAT, STEPS
 from .sequencer import AppendPlan, LogState
 from .store import Closed, OpenIntent, Row, StoreError, Trace
 
+_MANY: Final = 256
+"""From so many entries on, COPY is worth the round trips it costs more than a pipeline."""
 _FACTS: Final = "SELECT key, value FROM meta"
 _NO_HANGING: Final = "SET idle_session_timeout = '30s'"
 """The server ends a writing connection that a stopped process left, and gives up its lock."""
@@ -99,11 +101,8 @@ class PostgresStore:
         """See `LogStore`. After any failure the connection is dropped, and its locks with it."""
         try:
             with translated():
-                connection = self._take_lock()
-                found = connection.execute("SELECT size FROM head").fetchone()
-            if found is None:
-                raise LogRefusedError("log: its head is missing")
-            yield found[0]
+                connection, size = self._take_lock()
+            yield size
         except BaseException:
             self._drop_writer()
             raise
@@ -165,12 +164,16 @@ class PostgresStore:
         """See `LogStore`."""
         connection = self._writer()
         with translated():
-            with connection.transaction():
-                found = connection.execute("SELECT size FROM head FOR UPDATE").fetchone()
-                if found != (plan.replaces.size,):
-                    raise StoreError(f"log is at {found}, the plan follows {plan.replaces.size}")
+            if len(plan.entries) >= _MANY:
+                connection.execute("BEGIN")
+                copy_entries(connection, plan)
+            with connection.pipeline():
+                if len(plan.entries) < _MANY:
+                    connection.execute("BEGIN")
+                    insert_entries(connection, plan)
                 self._insert(connection, plan, rows, blobs)
-                self._points.reach(failpoints.WRITTEN)
+            self._points.reach(failpoints.WRITTEN)
+            connection.execute("COMMIT")
             self._points.reach(failpoints.COMMITTED)
 
     def _insert(
@@ -180,19 +183,15 @@ class PostgresStore:
         rows: Sequence[Row],
         blobs: Mapping[bytes, bytes],
     ) -> None:
-        if plan.entries:
-            copy_entries(connection, plan)
-        with connection.pipeline():
-            for query, columns in statements(plan, rows, blobs):
-                if columns[0]:
-                    connection.execute(query, columns)
-            for index, row in enumerate(rows, plan.replaces.size):
-                if row.h is None:
-                    notice = (self._channel, f"{row.type} {index}")
-                    connection.execute("SELECT pg_notify(%s, %s)", notice)
-            if plan.entries:
-                after = plan.after.tree.checkpoint
-                connection.execute("UPDATE head SET size = %s, root = %s", (after.size, after.root))
+        before, after = plan.replaces.size, plan.after.tree.checkpoint
+        connection.execute("SELECT extend_head(%s, %s, %s)", (before, after.size, after.root))
+        for query, columns in statements(plan, rows, blobs):
+            if columns[0]:
+                connection.execute(query, columns)
+        for index, row in enumerate(rows, before):
+            if row.h is None:
+                notice = (self._channel, f"{row.type} {index}")
+                connection.execute("SELECT pg_notify(%s, %s)", notice)
 
     def entry(self, index: int) -> bytes | None:
         """See `LogStore`."""
@@ -304,20 +303,31 @@ class PostgresStore:
             self._write.execute(_NO_HANGING)
         return self._write
 
-    def _take_lock(self) -> Connection:
-        """Return the writing connection, holding the lock; an idle one may have been ended."""
-        query, values = "SELECT pg_advisory_lock(%s)", (self._append_lock,)
-        fresh = self._write is None
+    def _take_lock(self) -> tuple[Connection, int]:
+        """Return the writing connection, holding the lock, and the entries that are stored.
+
+        An idle connection may have been ended meanwhile; then this is tried on a new one.
+        """
+        if self._write is not None:
+            try:
+                return self._write, self._lock_and_look(self._write)
+            except psycopg.OperationalError as exc:
+                self._drop_writer()
+                if not _ended(exc):
+                    raise
         connection = self._writer()
-        try:
-            connection.execute(query, values)
-        except psycopg.OperationalError as exc:
-            if fresh or not _ended(exc):
-                raise
-            self._drop_writer()
-            connection = self._writer()
-            connection.execute(query, values)
-        return connection
+        return connection, self._lock_and_look(connection)
+
+    def _lock_and_look(self, connection: Connection) -> int:
+        """Take the lock and read the head: two statements, so that the second sees what is new."""
+        query = sql.SQL("SELECT pg_advisory_lock({}); SELECT size FROM head")
+        cursor = connection.execute(query.format(sql.Literal(self._append_lock)))
+        cursor.nextset()
+        found = cursor.fetchone()
+        if found is None:
+            raise LogRefusedError("log: its head is missing")
+        size: int = found[0]
+        return size
 
     def _drop_writer(self) -> None:
         if self._write is not None:

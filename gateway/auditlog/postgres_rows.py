@@ -10,6 +10,7 @@ from .postgres_connection import Connection
 from .sequencer import AppendPlan
 from .store import Row
 
+_ENTRIES: Final = b"INSERT INTO entries SELECT * FROM unnest(%s::bigint[], %s::bytea[])"
 _TILES: Final = (
     b"INSERT INTO tiles SELECT * FROM unnest(%s::text[], %s::smallint[], %s::bigint[], %s::bytea[])"
 )
@@ -28,6 +29,14 @@ def copy_entries(connection: Connection, plan: AppendPlan) -> None:
         copy.set_types(["int8", "bytea"])
         for row in enumerate(plan.entries, plan.replaces.size):
             copy.write_row(row)
+
+
+def insert_entries(connection: Connection, plan: AppendPlan) -> None:
+    """Send the entries' bytes as one statement, which a pipeline can hold."""
+    if plan.entries:
+        first = plan.replaces.size
+        indexes = list(range(first, first + len(plan.entries)))
+        connection.execute(_ENTRIES, (indexes, list(plan.entries)))
 
 
 def statements(

@@ -29,6 +29,12 @@ CREATE TABLE dangling (idx bigint PRIMARY KEY REFERENCES intents (idx), h bytea 
   instance text NOT NULL);
 CREATE TABLE kinds (type text, idx bigint, PRIMARY KEY (type, idx));
 CREATE TABLE blobs (number bigserial UNIQUE, digest bytea PRIMARY KEY, data bytea NOT NULL);
+CREATE FUNCTION extend_head(old bigint, new bigint, new_root bytea) RETURNS void
+  LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE head SET size = new, root = new_root WHERE size = old;
+  IF NOT FOUND THEN RAISE EXCEPTION 'the log does not have % entries', old; END IF;
+END $$;
 CREATE TABLE gateways (instance text PRIMARY KEY, lives_until timestamptz NOT NULL);
 """,
 )
