@@ -17,6 +17,8 @@ from mifeng.crypto.signatures import SigningKey
 from mifeng.protocol import entries
 from mifeng.protocol.entries import KeyChange
 from mifeng.protocol.note import Cosigner, Sm2NoteSigner
+from mifeng.protocol.receipt import Tally
+from policies.load import shipped_bytes
 from tests.unit.audit.made import ORIGIN, WITNESS, WITNESS_NAME, Made, codes
 
 Lie = Callable[[Made], object]
@@ -506,3 +508,129 @@ def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     together = verify(pack, made.trust, now=made.now, jobs=2)
     assert together.to_json() == alone.to_json()
     assert "execution.forked" in codes(together)
+
+
+def own_policy(made: Made, name: str) -> bytes:
+    """Return a policy document of the operator's own, and let the admission name it."""
+    raw = shipped_bytes(name) + b"\n# the operator's own copy\n"
+    for index, data in enumerate(made.source.log):
+        entry = entries.decode(data)
+        if isinstance(entry, entries.NodeAdmitted):
+            made.source.log[index] = replace(entry, policy=sm3(raw)).encode()
+    return raw
+
+
+def test_a_policy_from_the_pack_is_replayed(tmp_path: Path) -> None:
+    """A document that the admission names counts; without it the verdict cannot be replayed."""
+    made = Made()
+    raw = own_policy(made, "unsafe-simulated")
+    unknown = made.verified(tmp_path / "a.zip")
+    assert {"policy.unknown", "document.missing"} <= codes(unknown)
+    assert unknown.appraisals.undecided == 1
+    made.put(raw)
+    report = made.verified(tmp_path / "b.zip")
+    assert report.appraisals.passed == 1
+    assert "policy.unknown" not in codes(report)
+    made = Made()
+    made.put(own_policy(made, "production-cpu-only"))
+    report = made.verified(tmp_path / "c.zip")
+    assert "evidence.refused" in codes(report)
+    made = Made()
+    own_policy(made, "unsafe-simulated")
+    made.source.documents[sm3(b"x")] = b"x"
+    for index, data in enumerate(made.source.log):
+        entry = entries.decode(data)
+        if isinstance(entry, entries.NodeAdmitted):
+            made.source.log[index] = replace(entry, policy=sm3(b"x")).encode()
+    assert "policy.unknown" in codes(made.verified(tmp_path / "d.zip"))
+
+
+def changed_keyset(made: Made, **changes: object) -> int:
+    """Change what the KEYSET entry says."""
+    entry = entries.decode(made.source.log[made.keyset_index])
+    assert isinstance(entry, entries.KeysetLogged)
+    made.source.log[made.keyset_index] = replace(entry, **changes).encode()  # type: ignore[arg-type]
+    return made.keyset_index
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"nonce": bytes(32)}, "evidence.other"),
+        ({"freshness": 2}, "evidence.other"),
+        ({"collateral": (bytes(32),)}, "evidence.other"),
+        ({"epoch": 99}, "keyset.entry-differs"),
+        ({"node": "node-2"}, "keyset.entry-differs"),
+        ({"simulated": False}, "keyset.entry-differs"),
+        ({"keyset": bytes(32)}, "evidence.missing"),
+        ({"keyset": bytes(32)}, "keyset.not-admitted"),
+    ],
+)
+def test_an_entry_says_what_its_evidence_says(
+    changes: dict[str, object], code: str, tmp_path: Path
+) -> None:
+    """A KEYSET entry that differs from keyset or evidence in one field is named."""
+    made = Made()
+    made.work(1)
+    index = changed_keyset(made, **changes)
+    assert index in found(made, tmp_path, code).indexes
+
+
+def wrong_type(made: Made, statement: bytes, code: str) -> tuple[int, str]:
+    """File a statement of one type where another belongs."""
+    intent = made.intent()
+    h = made.asked(intent).h
+    match code:
+        case "receipt.type":
+            entry: entries.Entry = entries.Completion(
+                at=made.now, h=h, intent=intent, receipt=statement
+            )
+        case "refusal.statement":
+            entry = entries.Refusal(
+                at=made.now, h=h, intent=intent, by="node", reason="x", statement=statement
+            )
+        case _:
+            entry = entries.Tally(
+                at=made.now, node="node-1", keyset=made.keyset, statement=statement
+            )
+    return made.add(entry), code
+
+
+@pytest.mark.parametrize("code", ["receipt.type", "refusal.statement", "tally.statement"])
+def test_a_statement_stands_only_where_its_type_belongs(code: str, tmp_path: Path) -> None:
+    """A receipt is no refusal, a tally no receipt; each is named."""
+    made = Made()
+    made.work(1)
+    tally = Tally(keyset=made.keyset, count=1, head=made.prev, final=False, at=made.now)
+    statement = tally.sign(made.node_key)
+    if code == "tally.statement":
+        statement = made.receipt(made.intent())
+    index, code = wrong_type(made, statement, code)
+    assert index in found(made, tmp_path, code).indexes
+
+
+def test_a_refusal_without_the_nodes_word_is_found(tmp_path: Path) -> None:
+    """What a node is said to have refused needs its statement."""
+    made = Made()
+    intent = made.intent()
+    h = made.asked(intent).h
+    refusal = entries.Refusal(
+        at=made.now, h=h, intent=intent, by="node", reason="x", statement=None
+    )
+    index = made.add(refusal)
+    assert found(made, tmp_path, "refusal.statement").indexes == (index,)
+
+
+def test_without_the_native_core_the_same_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One signature at a time gives the verdicts that batches give."""
+    made = Made()
+    made.work(2)
+    bad_receipt(made)
+    pack = made.pack(tmp_path / "a.zip")
+    batched = verify(pack, made.trust, now=made.now)
+    monkeypatch.setattr("mifeng.audit.signatures._NATIVE", None)
+    single = verify(pack, made.trust, now=made.now)
+    assert single.to_json() == batched.to_json()
+    assert "signature.wrong" in codes(single)

@@ -401,3 +401,43 @@ def test_keygen_and_show(tmp_path: Path, log: Log) -> None:
     assert second.type is note.SignatureType.COSIGNATURE
     again = runner.invoke(command, ["keygen", "-c", str(path)])
     assert isinstance(again.exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "two words"},
+        {"listen": "nowhere"},
+        {"logs": []},
+        {"more": 1},
+        {"logs": [{"origin": "a", "world": "md5", "keys": ["k"]}]},
+        {"logs": [{"origin": "a", "world": "sm3", "keys": ["k"]}]},
+        {"logs": "twice"},
+        {"passphrase": "absent"},
+        {"keys": "absent"},
+        {"passphrase": "wrong"},
+    ],
+)
+def test_a_witness_is_configured_completely_or_not_at_all(
+    change: dict[str, object], tmp_path: Path, log: Log
+) -> None:
+    """Every key is needed and known; keys and memory are those that keygen made."""
+    (tmp_path / "passphrase").write_text("correct horse battery staple")
+    (tmp_path / "wrong").write_text("another")
+    entry = {"origin": log.origin, "world": "sm3", "keys": [log.signer.key.encode()]}
+    document = {
+        "name": "witness.example/w1",
+        "listen": f"unix:{tmp_path}/w.sock",
+        "keys": "keys",
+        "passphrase": "passphrase",
+        "state": "state",
+        "logs": [entry],
+    }
+    path = tmp_path / "witness.yaml"
+    path.write_text(yaml.safe_dump(document))
+    runner = CliRunner()
+    assert runner.invoke(command, ["keygen", "-c", str(path)]).exit_code == 0
+    wanted = {"logs": [entry, entry]} if change == {"logs": "twice"} else change
+    path.write_text(yaml.safe_dump(document | wanted))
+    served = runner.invoke(command, ["serve", "-c", str(path)])
+    assert isinstance(served.exception, UsageError)
