@@ -53,11 +53,11 @@ class ModelConfig(_Strict):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
     version: str
-    kind: Literal["onnx", "ocr", "llm", "openai-engine"]
+    kind: Literal["onnx", "ocr", "llm", "openai-engine", "oip-engine"]
     files: Annotated[dict[str, Path], Field(min_length=1)]
     """Role → path. `onnx`: `graph`. `ocr`: `detect`, `classify`, `recognise`. `llm`: `graph`,
     `tokenizer`, `tokenizer_config`, and the graph's external data by the names it uses.
-    `openai-engine`: what its digest is to cover; the engine reads the files itself."""
+    `openai-engine`, `oip-engine`: what its digest is to cover; the engine reads the files."""
     devices: Annotated[list[DeviceConfig], Field(min_length=1)]
     precision: Literal["native", "reduced"] = "native"
     intra_threads: Annotated[int, Field(ge=1, le=256)] = 1
@@ -67,15 +67,20 @@ class ModelConfig(_Strict):
     llm: LlmConfig | None = None
     """Needed by kind `llm`."""
     engine: EngineConfig | None = None
-    """Needed by kind `openai-engine`."""
+    """Needed by kinds `openai-engine` and `oip-engine`."""
     pacing: PacingConfig = PacingConfig()
     """Streams of `llm` and `openai-engine`."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for kind, part in (("llm", self.llm), ("openai-engine", self.engine)):
-            if (self.kind == kind) is not (part is not None):
-                raise ValueError(f"kind {kind} and its settings come together")
+        if (self.kind == "llm") is not (self.llm is not None):
+            raise ValueError("kind llm and its settings come together")
+        if self.kind.endswith("-engine") is not (self.engine is not None):
+            raise ValueError(f"kind {self.kind} and settings of an engine do not fit")
+        if self.engine is not None:
+            api = self.kind.removesuffix("-engine")
+            if any(not name.startswith(f"{api}.") for name in self.engine.operations):
+                raise ValueError(f"engine.operations: not all are of kind {self.kind}")
         return self
 
 

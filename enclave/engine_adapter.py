@@ -12,6 +12,7 @@ with the node; docs/llm.md lists the switches.
 """
 
 import asyncio
+import contextlib
 import http.client
 import json
 import logging
@@ -58,8 +59,8 @@ _CONNECT_S: Final = 5.0
 _HEALTH_S: Final = 2.0
 
 
-class OpenAiEngine:
-    """See `enclave.engines.Engine`."""
+class HttpEngine:
+    """What all adapters share: the connection, the key, the child."""
 
     def __init__(
         self, config: EngineConfig, *, name: str, device: str, pacing: Pacing | None
@@ -74,6 +75,7 @@ class OpenAiEngine:
         logging.getLogger("httpx").setLevel(logging.WARNING)
         self._config, self._name = config, name
         self.pacing = pacing
+        """See `enclave.pacing.Paced`: requests of every adapter may be given up midway."""
         self.operations = frozenset(config.operations)
         self.ran = Ran(backend=config.backend, device=device[:128])
         key = _key(config)
@@ -116,33 +118,47 @@ class OpenAiEngine:
         finally:
             connection.close()
 
-    async def run(self, job: Job) -> AsyncIterator[bytes]:
-        """See `Engine.run`."""
-        content = self._content(job)
-        if self._supervisor is not None and not self._supervisor.ready.is_set():
-            raise EngineError("engine.unavailable", "the engine is being started again")
-        path = _PATHS[job.operation]
-        headers = {"content-type": "application/json"}
-        try:
-            async with self._http.stream("POST", path, content=content, headers=headers) as answer:
-                if answer.status_code != HTTPStatus.OK:
-                    code = _CODES.get(answer.status_code, "engine.failed")
-                    raise EngineError(code, f"the engine answered {answer.status_code}")
-                kind = answer.headers.get("content-type", "").partition(";")[0].strip()
-                if kind != ("text/event-stream" if job.stream else "application/json"):
-                    raise EngineError("engine.failed", "the engine answered in another form")
-                pieces = _events(answer) if job.stream else _whole(answer)
-                async for piece in pieces:
-                    yield piece
-        except httpx.HTTPError as exc:
-            # `from None`: nothing of the request may be in a traceback.
-            raise EngineError("engine.interrupted", type(exc).__name__) from None
-
     async def close(self) -> None:
         """See `Engine.close`."""
         await self._http.aclose()
         if self._supervisor is not None:
             await asyncio.to_thread(self._supervisor.close)
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self, method: str, path: str, content: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """Send one request; inside the context the answer, of status 200, can be read.
+
+        Raises:
+            EngineError: the engine is not there, refuses, or the connection breaks.
+        """
+        if self._supervisor is not None and not self._supervisor.ready.is_set():
+            raise EngineError("engine.unavailable", "the engine is being started again")
+        try:
+            async with self._http.stream(method, path, content=content, headers=headers) as answer:
+                if answer.status_code != HTTPStatus.OK:
+                    code = _CODES.get(answer.status_code, "engine.failed")
+                    raise EngineError(code, f"the engine answered {answer.status_code}")
+                yield answer
+        except httpx.HTTPError as exc:
+            # `from None`: nothing of the request may be in a traceback.
+            raise EngineError("engine.interrupted", type(exc).__name__) from None
+
+
+class OpenAiEngine(HttpEngine):
+    """See `enclave.engines.Engine`."""
+
+    async def run(self, job: Job) -> AsyncIterator[bytes]:
+        """See `Engine.run`."""
+        content = self._content(job)
+        headers = {"content-type": "application/json"}
+        async with self.ask("POST", _PATHS[job.operation], content, headers) as answer:
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+            if kind != ("text/event-stream" if job.stream else "application/json"):
+                raise EngineError("engine.failed", "the engine answered in another form")
+            async for piece in _events(answer) if job.stream else whole(answer):
+                yield piece
 
     def _content(self, job: Job) -> bytes:
         """Return the request for the engine: the client's bytes, if nothing must change."""
@@ -172,7 +188,8 @@ def salt(isolation: bytes) -> str:
     return sm3(b"mifeng/v1/cache-salt\0" + isolation).hex()
 
 
-async def _whole(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def whole(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Yield an answer's bytes, within bounds."""
     size = 0
     async for piece in answer.aiter_bytes():
         size += len(piece)
@@ -184,7 +201,7 @@ async def _whole(answer: httpx.Response) -> AsyncIterator[bytes]:
 async def _events(answer: httpx.Response) -> AsyncIterator[bytes]:
     """Yield the stream as it comes, and insist on its end: a cut answer must not pass."""
     tail = b""
-    async for piece in _whole(answer):
+    async for piece in whole(answer):
         tail = (tail + piece)[-_TAIL:]
         yield piece
     if not tail.rstrip().endswith(_DONE):

@@ -31,7 +31,7 @@ class LlmConfig(_Strict):
 
 
 class EngineConfig(_Strict):
-    """An engine that speaks the OpenAI API: a child of the node, or there already."""
+    """An engine of others: a child of the node, or there already."""
 
     address: Annotated[str, Field(pattern=r"^(unix:/.+|tcp:(127\.0\.0\.1|\[::1\]):\d+)$")]
     """Where it listens. Nothing but this machine: what travels there is plaintext."""
@@ -39,9 +39,18 @@ class EngineConfig(_Strict):
     """`salted`: the engine keeps caches apart by `cache_salt`, which the node sets to the
     request's isolation. `off`: the engine was started without a prefix cache."""
     operations: Annotated[
-        list[Literal["openai.chat.completions", "openai.completions", "openai.embeddings"]],
+        list[
+            Literal[
+                "openai.chat.completions",
+                "openai.completions",
+                "openai.embeddings",
+                "oip.infer",
+                "oip.metadata",
+            ]
+        ],
         Field(min_length=1),
     ]
+    """Those of one API: all of OpenAI's kind, or all of the Open Inference Protocol's."""
     backend: Annotated[str, Field(pattern=r"^[ -~]{1,128}$")]
     """What receipts call it, e.g. `vllm 0.30`."""
     command: Annotated[list[str], Field(min_length=1)] | None = None

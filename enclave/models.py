@@ -116,9 +116,12 @@ def _llm(
 
 def _adapter(config: ModelConfig, settings: EngineConfig) -> Engine:
     from .engine_adapter import OpenAiEngine
+    from .oip_adapter import OipHttpEngine
 
     device = ",".join(f"{device.ep}:{device.index}" for device in config.devices)
     try:
+        if config.kind == "oip-engine":
+            return OipHttpEngine(settings, name=config.name, device=device, pacing=None)
         return OpenAiEngine(settings, name=config.name, device=device, pacing=_pacing(config))
     except (EngineError, OSError) as exc:
         raise ConfigError(f"models.{config.name}.engine: {exc}") from exc

@@ -93,6 +93,7 @@ def test_files_that_are_missing_are_named(tmp_path: Path) -> None:
         {"llm": None},
         {"engine": ENGINE},
         {"kind": "openai-engine"},
+        {"kind": "oip-engine", "llm": None, "engine": ENGINE},
         {"llm": {"context": 1}},
         {"llm": {"context": 64, "budget": 8, "chunk": 16}},
         {"llm": {"context": 64, "surprise": 1}},
