@@ -59,12 +59,13 @@ class ChatWorld(World):
     async def dispatch(self, intent: Message, messages: list[Message]) -> AsyncIterator[Message]:
         """Run the executor; give it up when the reader does."""
         back: asyncio.Queue[Message | None] = asyncio.Queue()
-        self.source = Waits([m.payload for m in messages if m.type is MessageType.FRAME])
+        source = Waits([m.payload for m in messages if m.type is MessageType.FRAME])
+        self.source = source
         noted = self.watch.advance(intent.payload)
 
         async def run() -> None:
             try:
-                await self.executor.exchange(noted, messages[0].payload, self.source, back.put)
+                await self.executor.exchange(noted, messages[0].payload, source, back.put)
             finally:
                 await back.put(None)
 
@@ -76,10 +77,12 @@ class ChatWorld(World):
                 for said in self.lie(number, message):
                     yield said
         finally:
-            self.source.gone.set()
+            source.gone.set()
             await task
 
-    def begin(self, node: Any, document: Any, operation: str) -> tuple[Waiting, list[Message]]:
+    def begin(
+        self, node: Any, document: Any, operation: str, isolation: bytes | None = None
+    ) -> tuple[Waiting, list[Message]]:
         """Seal a request."""
         ask = Ask(
             tenant="bank-a",
@@ -90,14 +93,21 @@ class ChatWorld(World):
         )
         state = begin(node, ask, now=self.now)
         body = json.dumps(document).encode()
-        return state, [state.exchange.opening(), *state.exchange.body([body])]
+        first = [state.exchange.opening()]
+        if isolation is not None:
+            first.append(state.exchange.isolate(isolation))
+        return state, [*first, *state.exchange.body([body])]
 
     async def chat(
-        self, document: Any, operation: str = "openai.chat.completions"
+        self,
+        document: Any,
+        operation: str = "openai.chat.completions",
+        *,
+        isolation: bytes | None = None,
     ) -> tuple[list[bytes], Done, list[int]]:
         """Return the pieces of an answer, its papers, and the sizes of its sealed frames."""
         state: State
-        state, request = self.begin(await self.trusted(), document, operation)
+        state, request = self.begin(await self.trusted(), document, operation, isolation)
         pieces, sizes = [], []
         async for message in self.relay(request):
             if message.type is MessageType.FRAME:

@@ -248,6 +248,19 @@ async def test_a_failure_is_sealed(loaded: LanguageModel) -> None:
     assert done.receipt.outcome == "failed"
 
 
+async def test_the_tenant_s_name_is_no_key_to_a_cache(loaded: LanguageModel) -> None:
+    """Requests labelled alike share nothing; a sealed secret of the client's does (control)."""
+    world = ChatWorld(engine=engine(loaded))
+    body = document("A long beginning that two requests have in common, word for word. " * 2)
+    cached = []
+    for isolation in (None, None, b"k" * 32, b"l" * 32, b"k" * 32):
+        pieces, _, _ = await world.chat(body, isolation=isolation)
+        usage = json.loads(b"".join(pieces))["usage"]
+        cached.append(usage["prompt_tokens_details"]["cached_tokens"])
+    assert cached[:4] == [0, 0, 0, 0]
+    assert cached[4] >= 8
+
+
 def dropped(number: int, message: Message) -> Sequence[Message]:
     """Leave the fourth frame out."""
     return [] if message.type is MessageType.FRAME and number == 4 else [message]
