@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .decoder import Logits
 
 __all__ = ["Sampler", "Sampling"]
 
 _SEED_BITS: Final = 128
+_FEW: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +47,31 @@ class Sampler:
         if how.temperature <= 0:
             return int(logits.argmax())
         scaled = logits.astype(np.float64) / how.temperature
-        # Stable: equal logits keep the order of their ids.
-        order = np.argsort(-scaled, kind="stable")
-        if how.top_k:
-            order = order[: how.top_k]
-        share = np.exp(scaled[order] - scaled[order[0]])
-        reached = np.cumsum(share / share.sum())
-        kept = int(np.searchsorted(reached, how.top_p)) + 1
-        reached = np.cumsum(share[:kept])
+        share = np.exp(scaled - scaled.max())
+        if not how.top_k and how.top_p >= 1:
+            return self._draw(share)
+        order = self._likely(share)
+        reached = np.cumsum(share[order])
+        whole = reached[-1] if how.top_k else share.sum()
+        kept = order[: int(np.searchsorted(reached, how.top_p * whole)) + 1]
+        return int(kept[self._draw(share[kept])])
+
+    def _likely(self, share: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the ids that may be drawn, the most likely first; equals in order of id.
+
+        A vocabulary is long and the share wanted usually lies in few tokens: those are picked
+        out first, and everything is sorted only if they do not hold it.
+        """
+        how = self._sampling
+        size = min(how.top_k or _FEW, len(share))
+        picked = np.sort(np.argpartition(-share, size - 1)[:size])
+        if not how.top_k and share[picked].sum() < how.top_p * share.sum():
+            picked = np.arange(len(share))
+        ordered: NDArray[np.intp] = picked[np.argsort(-share[picked], kind="stable")]
+        return ordered
+
+    def _draw(self, share: NDArray[np.float64]) -> int:
+        """Return an index with the probability of its share."""
+        reached = np.cumsum(share)
         drawn = self._random.random() * reached[-1]
-        return int(order[min(int(np.searchsorted(reached, drawn, side="right")), kept - 1)])
+        return min(int(np.searchsorted(reached, drawn, side="right")), len(share) - 1)

@@ -51,6 +51,19 @@ def test_top_k_and_top_p_leave_the_most_likely(sampling: Sampling, left: set[int
     assert set(drawn(sampling)) == left
 
 
+def test_a_long_vocabulary_is_cut_where_the_share_is_reached() -> None:
+    """Whether few tokens hold the share or many are needed, only those inside it are drawn."""
+    likely = np.zeros(5000, np.float32)
+    likely[[7, 4000]] = 12
+    sampler = Sampler(Sampling(temperature=1.0, top_p=0.9, seed=1))
+    assert {sampler.choose(likely) for _ in range(200)} == {7, 4000}
+    flat = np.zeros(5000, np.float32)
+    sampler = Sampler(Sampling(temperature=1.0, top_p=0.5, seed=1))
+    drawn = {sampler.choose(flat) for _ in range(2000)}
+    assert max(drawn) < 2501
+    assert len(drawn) > 1024
+
+
 def test_a_seed_repeats_and_no_seed_does_not() -> None:
     """Two samplers of one seed agree; two without a seed differ."""
 
