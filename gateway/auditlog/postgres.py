@@ -264,11 +264,16 @@ class PostgresStore:
                     self._publishing = None
             connection = connect(self._place.conninfo(), self._place.schema)
             query = "SELECT pg_try_advisory_lock(%s)"
-            if connection.execute(query, (self._publish_lock,)).fetchone() != (True,):
+            try:
+                mine = connection.execute(query, (self._publish_lock,)).fetchone() == (True,)
+            except psycopg.Error:
                 connection.close()
-                return False
-            self._publishing = connection
-            return True
+                raise
+            if mine:
+                self._publishing = connection
+            else:
+                connection.close()
+            return mine
 
     def close(self) -> None:
         """See `LogStore`."""
