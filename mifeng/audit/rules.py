@@ -93,13 +93,6 @@ _CLOSED: Final = (
             " (SELECT min(k.idx) FROM keysets k WHERE k.keyset = i.keyset) > i.idx"
         ),
     ),
-    (
-        "admission.expired",
-        (
-            "SELECT i.idx FROM intents i WHERE"
-            " (SELECT max(a.valid_until) FROM admissions a WHERE a.keyset = i.keyset) <= i.issued"
-        ),
-    ),
 )
 
 
@@ -126,6 +119,7 @@ class Extent:
 def check(facts: Facts, extent: Extent, found: Findings) -> None:
     """Ask every rule and add what does not hold."""
     _closings(facts, extent, found)
+    _admissions(facts, found)
     if extent.whole:
         _retries(facts, found)
         _keysets(facts, found)
@@ -153,6 +147,16 @@ def _closings(facts: Facts, extent: Extent, found: Findings) -> None:
     for index, reason in facts.ask("SELECT idx, reason FROM ends WHERE kind = 'ORPHANED'"):
         if facts.one("SELECT 1 FROM lates WHERE orphaned = ?", index) is None:
             found.warning("intent.orphaned", index, subject=str(reason))
+
+
+def _admissions(facts: Facts, found: Findings) -> None:
+    """A node was used beyond the admission that is logged; a later one may not have been."""
+    query = (
+        "SELECT i.idx FROM intents i WHERE (SELECT max(a.valid_until) FROM admissions a"
+        " WHERE a.keyset = i.keyset) + ? < i.issued"
+    )
+    for (index,) in facts.ask(query, GRACE_S):
+        found.warning("admission.expired", index)
 
 
 def _retries(facts: Facts, found: Findings) -> None:

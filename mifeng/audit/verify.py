@@ -115,6 +115,7 @@ def verify(
         _count(pack, extent, done, found)
         compared = history.check_heads(pack, facts, sums.runs, seen, found)
         _times(facts, seen, found, last_at=sums.last_at, now=now)
+        _witnessed(facts, seen, trust, found)
         rules.check(facts, extent, found)
         appraisals = reappraise(pack, facts, trust, found, log_keys=keys.names, at=at)
         _promises(pack, keys, promises, found, origin=trust.log.origin, extent=extent)
@@ -209,6 +210,25 @@ def _times(
         index = facts.one(query, each.size, limit)
         if index is not None:
             found.error("time.after-witness", index, subject=each.member)
+
+
+def _witnessed(facts: Facts, seen: list[history.Seen], trust: Trust, found: Findings) -> None:
+    """Receipts are seen by witnesses before their keys could have leaked (DESIGN §8)."""
+    quorum, before = trust.log.quorum, 0
+    if not quorum:
+        return
+    for each in seen:
+        times = sorted(s.time for s in each.signed.cosigned if s.time is not None)
+        if each.world is not SM3 or len(times) < quorum:
+            continue
+        query = (
+            "SELECT r.idx FROM receipts r JOIN keysets k ON k.keyset = r.keyset"
+            " WHERE r.idx >= ? AND r.idx < ? AND k.not_after + ? < ?"
+        )
+        window = (before, each.size, promise.MAX_MERGE_S, times[quorum - 1])
+        for (index,) in facts.ask(query, *window):
+            found.warning("receipt.witnessed-late", index)
+        before = max(before, each.size)
 
 
 def _promises(

@@ -169,6 +169,13 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the receipt is not signed by a key of that node",
     ),
     "receipt.time": ("回执时间不合理", "the receipt's times do not fit"),
+    "receipt.witnessed-late": (
+        "密钥到期之后才有见证者看到这些回执: 不能排除是用泄露的旧密钥补签",
+        (
+            "no witness saw these receipts before their keys were over: they could have been signed"
+            " later with keys that leaked"
+        ),
+    ),
     "receipt.mark": (
         "回执的 SIMULATED 标记与密钥集不符",
         "the receipt's SIMULATED mark is not what the keyset says",
@@ -245,8 +252,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the node obeys another log",
     ),
     "admission.expired": (
-        "准入过期后仍向该节点派发",
-        "a request was sent to a node whose admission had run out",
+        "日志所载准入过期后仍向该节点派发",
+        "a request was sent to a node after the admission that is logged had run out",
     ),
     "admission.verdict-differs": (
         "准入记录与重新评估的结论不符",

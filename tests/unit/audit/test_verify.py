@@ -250,7 +250,6 @@ LIES: list[tuple[Lie, str]] = [
     (repeated, "intent.repeated"),
     (unfounded_retry, "intent.retry-unfounded"),
     (use_after_life, "keyset.use-outside-life"),
-    (use_after_life, "admission.expired"),
     (unlogged_keyset, "keyset.unlogged"),
     (garbage, "entry.malformed"),
     (unmarked, "receipt.mark"),
@@ -269,8 +268,21 @@ def test_every_lie_is_found(lie: Lie, code: str, tmp_path: Path) -> None:
         assert index in finding.indexes
 
 
+def use_after_admission(made: Made) -> object:
+    """Go on using a node whose logged admission has run out."""
+    made.now += 1000
+    index = made.intent()
+    made.complete(index)
+    return index
+
+
 @pytest.mark.parametrize(
-    ("lie", "code"), [(silent, "heartbeat.gap"), (backwards, "time.backwards")]
+    ("lie", "code"),
+    [
+        (silent, "heartbeat.gap"),
+        (backwards, "time.backwards"),
+        (use_after_admission, "admission.expired"),
+    ],
 )
 def test_what_is_odd_is_a_warning(lie: Lie, code: str, tmp_path: Path) -> None:
     """Silence and clocks that jump are shown, and refute nothing."""
@@ -342,6 +354,22 @@ def test_witnesses_are_asked_for_as_the_pin_says(tmp_path: Path) -> None:
     without = made.pack(tmp_path / "b.zip")
     report = verify(without, witnessed(made, 1), now=made.now)
     assert "checkpoint.unwitnessed" in codes(report)
+
+
+def test_receipts_count_if_a_witness_saw_them_in_time(tmp_path: Path) -> None:
+    """A first witnessed checkpoint after the keys' end shows nothing of when they signed."""
+    made = Made()
+    made.work(2)
+    early = made.note(seen_at=made.now)
+    made.tally(final=True)
+    made.now += 7200
+    made.add(entries.Heartbeat(at=made.now, instance="g", interval=60))
+    late = made.note(seen_at=made.now)
+    both = verify(made.pack(tmp_path / "a.zip", early, late), witnessed(made, 1), now=made.now)
+    assert "receipt.witnessed-late" not in codes(both)
+    only = verify(made.pack(tmp_path / "b.zip", late), witnessed(made, 1), now=made.now)
+    finding = next(f for f in only.findings if f.code == "receipt.witnessed-late")
+    assert (finding.severity, finding.count) == (Severity.WARNING, 2)
 
 
 def test_an_entry_is_not_dated_after_its_witness(tmp_path: Path) -> None:

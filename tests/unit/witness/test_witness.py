@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,11 +13,12 @@ import yaml
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.auditlog.views import TreeView
 from gateway.witnesses import Witnesses, WitnessesConfig
 from mifeng.cli.witness import command
 from mifeng.crypto.signatures import SigningKey
 from mifeng.errors import MalformedError, PeerError, RefusedError, TransportError, UsageError
-from mifeng.protocol import checkpoint, merkle, note
+from mifeng.protocol import checkpoint, entries, merkle, note
 from mifeng.protocol.checkpoint import Checkpoint, LogPin, verify_witnessed
 from mifeng.protocol.merkle import SHA256, SM3, Digest, HashWorld
 from mifeng.protocol.note import Ed25519NoteSigner, NoteSigner, Sm2NoteSigner
@@ -25,6 +28,7 @@ from mifeng.witness.server import Answer, Server, Witness
 from mifeng.witness.state import State
 from mifeng.witness.wire import MAX_REQUEST, SIZE_TYPE, AddCheckpoint
 from tests.harness.bend import bent as spoilt
+from tests.unit.auditlog import harness
 
 NOW = 1_800_000_000
 KEYS = WitnessKeys.generate("witness.example/w1")
@@ -419,25 +423,68 @@ def test_keygen_and_show(tmp_path: Path, log: Log) -> None:
     ],
 )
 def test_a_witness_is_configured_completely_or_not_at_all(
-    change: dict[str, object], tmp_path: Path, log: Log
+    change: dict[str, object], prepared: Path, tmp_path: Path
 ) -> None:
     """Every key is needed and known; keys and memory are those that keygen made."""
-    (tmp_path / "passphrase").write_text("correct horse battery staple")
-    (tmp_path / "wrong").write_text("another")
-    entry = {"origin": log.origin, "world": "sm3", "keys": [log.signer.key.encode()]}
+    folder = shutil.copytree(prepared, tmp_path / "w")
+    path = folder / "witness.yaml"
+    document = yaml.safe_load(path.read_text())
+    wanted = {"logs": document["logs"] * 2} if change == {"logs": "twice"} else change
+    path.write_text(yaml.safe_dump(document | wanted))
+    served = CliRunner().invoke(command, ["serve", "-c", str(path)])
+    assert isinstance(served.exception, UsageError)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A witness's folder as keygen leaves it."""
+    folder = tmp_path_factory.mktemp("witness")
+    log = Log("log.example/one")
+    (folder / "passphrase").write_text("correct horse battery staple")
+    (folder / "wrong").write_text("another")
     document = {
         "name": "witness.example/w1",
-        "listen": f"unix:{tmp_path}/w.sock",
+        "listen": "unix:w.sock",
         "keys": "keys",
         "passphrase": "passphrase",
         "state": "state",
-        "logs": [entry],
+        "logs": [{"origin": log.origin, "world": "sm3", "keys": [log.signer.key.encode()]}],
     }
-    path = tmp_path / "witness.yaml"
+    path = folder / "witness.yaml"
     path.write_text(yaml.safe_dump(document))
-    runner = CliRunner()
-    assert runner.invoke(command, ["keygen", "-c", str(path)]).exit_code == 0
-    wanted = {"logs": [entry, entry]} if change == {"logs": "twice"} else change
-    path.write_text(yaml.safe_dump(document | wanted))
-    served = runner.invoke(command, ["serve", "-c", str(path)])
-    assert isinstance(served.exception, UsageError)
+    assert CliRunner().invoke(command, ["keygen", "-c", str(path)]).exit_code == 0
+    return folder
+
+
+async def test_a_real_log_is_witnessed_while_it_grows(serve: Serve, tmp_path: Path) -> None:
+    """The gateway's own log proves to its witness from where that is, in both hash worlds."""
+    audit = await harness.start(tmp_path)
+    twin = audit.twin
+    assert twin is not None
+    listen, made = await serve_pins(serve, audit.pin, twin.pin)
+    beat = entries.Heartbeat(at=harness.NOW, instance="g", interval=60)
+    pools = [Witnesses([client(listen, made, ed25519=ed)], quorum=1) for ed in (False, True)]
+    for count in (1, 300, 7):
+        await asyncio.gather(*(audit.append(beat) for _ in range(count)))
+        audit.publish()
+        for view, pool, key in zip((audit.tree, twin), pools, made.keys.public, strict=True):
+            shown = view.published
+
+            async def prove(old: int, view: TreeView = view) -> tuple[Digest, ...]:
+                return (await view.consistency(old, view.published.tree.size)).path
+
+            got = await pool.gather(shown.note, shown.tree.size, prove)
+            assert got.enough, got.refusals
+            pin = replace(view.pin, witnesses=(key,), quorum=1)
+            assert verify_witnessed(got.note, pin).checkpoint == shown.checkpoint
+    await audit.close()
+    for pool in pools:
+        await pool.close()
+
+
+async def serve_pins(serve: Serve, *pins: LogPin) -> tuple[str, Witness]:
+    """Start a witness of logs that are known by their pins only."""
+    logs = [Log(pin.origin, pin.world) for pin in pins]
+    listen, made = await serve(*logs)
+    made.logs = {pin.origin: pin for pin in pins}
+    return listen, made
