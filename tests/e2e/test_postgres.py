@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from gateway.auditlog import failpoints
 from gateway.auditlog.config import LogConfig, create, create_store, open_guard, open_store
 from gateway.auditlog.copying import migrate
 from gateway.auditlog.errors import IntentClosedError, LogRefusedError, LogUnavailableError
@@ -150,6 +151,28 @@ async def test_the_living_close_what_the_dead_left(settings: LogConfig) -> None:
         await gone.completion(h=h(1), intent=lost.index, receipt=RECEIPT)
     await slow.completion(h=h(2), intent=kept.index, receipt=RECEIPT)
     for log in (gone, slow, alive):
+        await log.close()
+
+
+async def test_a_gateway_that_recovers_leaves_the_others_intents_alone(
+    settings: LogConfig,
+) -> None:
+    """After a fault it refuses what it did not dispatch itself, and nothing else."""
+    hook = harness.Hook()
+    steady = await start(settings, "steady")
+    shaky = await AuditLog.open(
+        replace(settings, instance="shaky"), KEYS, clock=lambda: NOW, points=hook
+    )
+    await shaky.probe()
+    hook.raise_at[failpoints.COMMITTED] = OSError(5, "Input/output error")
+    with pytest.raises(LogUnavailableError):
+        await shaky.intent(h=h(1), keyset=KEYSET, tenant="t", deadline=NOW)
+    kept = await steady.intent(h=h(2), keyset=KEYSET, tenant="t", deadline=NOW)
+    assert len((await steady.trace(h(1))).closings) == 0
+    await shaky.probe()
+    assert len((await steady.trace(h(1))).closings) == 1
+    await steady.completion(h=h(2), intent=kept.index, receipt=RECEIPT)
+    for log in (steady, shaky):
         await log.close()
 
 
