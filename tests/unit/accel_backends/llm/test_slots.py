@@ -332,13 +332,17 @@ def test_a_kept_row_holds_the_prompt_and_nothing_of_the_answer() -> None:
 
 
 def test_the_real_buffers_are_blank_after_a_request(tiny: Callable[[Limits], OrtDecoder]) -> None:
-    """Every key and value of a finished, a cancelled and a neighbouring row is zero."""
+    """Every key and value is zero in finished and cancelled rows, and in one nobody used."""
     bounds = limits()
     decoder = tiny(bounds)
     engine = SlotEngine(decoder, bounds)
     ticket = engine.submit(request([5] * 10, most=40), Tokens())
-    engine.submit(request([6] * 10, most=4), Tokens())
-    engine.step(0)
+    for most in (4, 6):
+        engine.submit(request([6] * 10, most=most), Tokens())
+    for _ in range(3):
+        engine.step(0)
+    assert engine.active == 3
+    assert decoder.blank(3)  # though batches of four were run
     assert not decoder.blank(0)
     engine.cancel(ticket)
     finish(engine)
