@@ -332,6 +332,20 @@ class AuditLog(LogReader):
             self.twin.publish(state.twin)
         return self.tree.publish(state.tree)
 
+    async def catch_up(self, size: int) -> Published:
+        """Return a checkpoint of at least `size` entries, if the log has them.
+
+        Where gateways share the log, a node or a client may have seen a newer checkpoint by
+        another gateway than the one shown here.
+
+        Raises:
+            LogUnavailableError: the log cannot be read; what is shown stays as it is.
+        """
+        if self._store.shared and self.tree.published.tree.size < size:
+            await self.probe()
+            return self.publish()
+        return self.tree.published
+
     # -- inside ------------------------------------------------------------------------------
 
     def _record(self, appended: Appended) -> Recorded:

@@ -123,6 +123,21 @@ async def test_two_gateways_make_one_tree(settings: LogConfig) -> None:
         await log.close()
 
 
+async def test_a_gateway_catches_up_with_what_was_shown_elsewhere(settings: LogConfig) -> None:
+    """A checkpoint another gateway showed is reached without waiting; more than that is not."""
+    one, two = await start(settings, "g1"), await start(settings, "g2")
+    for number in range(5):
+        await one.intent(h=h(number), keyset=KEYSET, tenant="t", deadline=NOW)
+    shown = one.publish()
+    assert two.checkpoint().tree.size < shown.tree.size
+    assert (await two.catch_up(shown.tree.size)).checkpoint == shown.checkpoint
+    before = two.checkpoint()
+    assert await two.catch_up(shown.tree.size) is before
+    assert (await two.catch_up(10_000)).tree.size < 10_000
+    for log in (one, two):
+        await log.close()
+
+
 async def test_one_attempt_is_dispatched_by_one_gateway(settings: LogConfig) -> None:
     """The same request sent to two gateways at once gets one INTENT."""
     logs = [await start(settings, name) for name in ("g1", "g2")]
