@@ -27,6 +27,7 @@ from accel_backends.tensors import Tensor, check_inputs
 from .engines import EngineError
 
 DEFAULT_PRIORITY: Final = 2
+MAX_TIMEOUT_US: Final = 86_400_000_000
 LEVELS: Final = 8
 AGING_S: Final = 1.0
 """A waiting request rises by one level in this time, so that none starves."""
@@ -255,7 +256,7 @@ def _priority(parameters: Mapping[str, Any]) -> int:
 
 def _timeout_s(parameters: Mapping[str, Any]) -> float:
     value = parameters.get("timeout", 0)
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= MAX_TIMEOUT_US:
         raise EngineError("request.malformed", "timeout: need microseconds")
     return value / 1e6 if value else float("inf")
 

@@ -18,11 +18,12 @@ class ClaimSet:
     threads: of two copies arriving together exactly one is new.
     """
 
-    __slots__ = ("_limit", "_seen")
+    __slots__ = ("_closed", "_limit", "_seen")
 
     def __init__(self, limit: int = MAX_CLAIMS) -> None:
         self._seen: dict[bytes, object] = {}
         self._limit = limit
+        self._closed = False
 
     @property
     def full(self) -> bool:
@@ -30,10 +31,16 @@ class ClaimSet:
         return len(self._seen) >= self._limit
 
     def insert(self, h: bytes) -> bool:
-        """Record `h`; return whether this call was the one that recorded it."""
+        """Record `h`; return whether this call was the one that recorded it.
+
+        A full or erased set records nothing: what it cannot remember must not run.
+        """
+        if self._closed or (self.full and h not in self._seen):
+            return False
         mine = object()
         return self._seen.setdefault(h, mine) is mine
 
     def erase(self) -> None:
         """Forget everything; only ever after the private keys are gone."""
+        self._closed = True
         self._seen.clear()

@@ -13,6 +13,7 @@ Source: docs/spec/messages.md §4, docs/spec/receipt.md.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"
 _CLIENT_AUTH_BYTES: Final = 65 + 64
 DELIVERY_S: Final = 30.0
 """How long a finished answer waits for a peer that does not read."""
+MAX_REASONS: Final = 256
 _CANCELLED: Final = "request.cancelled"
 REFUSAL_SLOT_S: Final = 0.010
 """Failures before the claim answer at the next multiple of this since the request came, so that
@@ -57,6 +59,8 @@ class Source(Protocol):
         """Return the next frame's bytes, or raise `CancelledExchangeError`."""
         ...
 
+
+log = logging.getLogger("mifeng.node")
 
 Emit = Callable[[Message], Awaitable[None]]
 """Sends one message; waits for the window; raises `CancelledExchangeError` when nobody listens."""
@@ -125,6 +129,7 @@ class Executor:
         self.idle = asyncio.Event()
         self.idle.set()
         self.draining = False
+        self._tasks: set[asyncio.Task[object]] = set()
         self.undelivered: list[bytes] = []
         """Statements whose connection went away; the server hands them over later."""
         self.refusals: dict[str, int] = {}
@@ -139,6 +144,10 @@ class Executor:
             source: the sealed frames.
             emit: sends one message back; may wait for the window.
         """
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         arrived = time.monotonic()
         try:
             exchange = await self._admit(noted, opening, source)
@@ -152,11 +161,17 @@ class Executor:
             return
         await self._claimed(exchange, source, emit)
 
+    async def stop(self) -> None:
+        """Cancel every exchange and wait until each claim has signed how it ended."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     # Before the claim.
 
-    async def _admit(self, noted: Noted, opening: bytes, source: Source) -> _Exchange:
-        """Check everything that needs no claim, and claim nothing."""
-        now = int(self._clock())
+    def _address(self, opening: bytes, now: int) -> tuple[Open, Header, Epoch]:
+        """Return what a request says in clear, and the keys it is for."""
         try:
             parts = Open.decode(opening)
             header = Header.decode(parts.header)
@@ -165,6 +180,14 @@ class Executor:
         epoch = self.keyring.find(header.keyset_digest)
         if epoch is None or now >= epoch.keyset.not_after:
             raise self._problem("keyset.unknown", "keyset", "this node has no such keyset")
+        if header.deadline > epoch.keyset.not_after:
+            raise self._problem("deadline.too_far", "deadline", "it outlives the keyset")
+        return parts, header, epoch
+
+    async def _admit(self, noted: Noted, opening: bytes, source: Source) -> _Exchange:
+        """Check everything that needs no claim, and claim nothing."""
+        now = int(self._clock())
+        parts, header, epoch = self._address(opening, now)
         try:
             opened = self._open(epoch, parts, header)
             view = self._log.check(noted, header, opened.h, now=now)
@@ -180,10 +203,14 @@ class Executor:
             raise self._problem(
                 "seal.invalid", type(exc).__name__, "request does not open"
             ) from None
+        except EngineError as exc:
+            raise self._problem(exc.code, "first-frame", str(exc)) from None
         except TimeoutError:
             raise self._problem("request.timeout", "first-frame", "no frame arrived") from None
         except CancelledExchangeError:
             raise self._problem("request.cancelled", "cancelled", "cancelled") from None
+        if self.keyring.find(header.keyset_digest) is not epoch:
+            raise self._problem("keyset.unknown", "keyset", "it ended while the request arrived")
         if not epoch.claims.insert(opened.h):
             raise self._problem("request.replayed", "replay", "this request was seen before")
         return exchange
@@ -230,6 +257,8 @@ class Executor:
 
     def _problem(self, code: str, detail: str, message: str) -> _ProblemError:
         key = f"{code}:{detail}"[:96]
+        if key not in self.refusals and len(self.refusals) >= MAX_REASONS:
+            key = code
         self.refusals[key] = self.refusals.get(key, 0) + 1
         return _ProblemError(code, message)
 
@@ -248,6 +277,7 @@ class Executor:
             self.undelivered.append(self._receipt(exchange, receipt.ABORTED, "node.stopped"))
             raise
         finally:
+            memoryview(exchange.body)[:] = bytes(len(exchange.body))
             self.active -= 1
             exchange.epoch.running -= 1
             if self.active == 0:
@@ -256,7 +286,6 @@ class Executor:
             data = jsonc.dumps({"code": reason})
             exchange.last = self._seal(exchange, sealer, FrameType.ERROR, data, final=True)
         statement = self._receipt(exchange, outcome, reason)
-        memoryview(exchange.body)[:] = bytes(len(exchange.body))
         await self._finish(exchange, statement, emit)
 
     async def _work(
@@ -275,6 +304,9 @@ class Executor:
             return receipt.ABORTED, "deadline.expired"
         except CancelledExchangeError:
             return receipt.ABORTED, _CANCELLED
+        except Exception as exc:  # noqa: BLE001 - an engine is foreign code; the claim still ends
+            log.error("engine.failed", extra={"code": type(exc).__name__})  # noqa: TRY400 - its text may quote the input
+            return receipt.FAILED, "engine.failed"
         return receipt.COMPLETED, ""
 
     async def _receive(self, exchange: _Exchange, source: Source) -> None:

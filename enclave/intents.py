@@ -52,12 +52,27 @@ class LogView:
 
 
 class LogWatch:
-    """The pinned log, and the newest checkpoint of it that this node has confirmed."""
+    """The pinned log, and the newest checkpoint of it that this node has confirmed.
 
-    def __init__(self, pin: LogPin) -> None:
+    Each connection follows the log by itself, from where the node stood when it began
+    (`follow`): what one peer proves, another's next proof does not have to start from.
+    """
+
+    def __init__(self, pin: LogPin, shared: "LogWatch | None" = None) -> None:
+        """Watch a log from the beginning, or go on from what `shared` has confirmed."""
         self.pin = pin
         self._keys = verify_keys(pin)
-        self._latest: SignedCheckpoint | None = None
+        self._shared = shared
+        self._latest: SignedCheckpoint | None = shared.latest if shared else None
+
+    def follow(self) -> "LogWatch":
+        """Return a watch for one connection; it tells this one what it confirms."""
+        return LogWatch(self.pin, self)
+
+    @property
+    def latest(self) -> SignedCheckpoint | None:
+        """The newest confirmed checkpoint."""
+        return self._latest
 
     @property
     def size(self) -> int:
@@ -68,13 +83,14 @@ class LogWatch:
         """Follow the log to the checkpoint an INTENT message brings.
 
         Called in the order in which messages arrive, since each proof starts where the
-        previous one ended.
+        previous one ended. Nothing moves unless the intent itself is the pinned log's.
 
         Raises:
             IntentRefusedError: malformed, not the pinned log's, or the log contradicts itself.
         """
         try:
             intent = Intent.decode(payload)
+            verify_intent(intent.statement, origin=self.pin.origin, keys=self._keys)
             if self._latest is None or intent.note != self._latest.note:
                 offered = checkpoint.verify(intent.note, self.pin)
                 if self._latest is not None:
@@ -82,13 +98,25 @@ class LogWatch:
                     offered = checkpoint.check_consistent(
                         self.pin.world, self._latest, offered, path
                     )
-                self._latest = offered
+                self._confirm(offered)
         except LogInconsistentError as exc:
             raise IntentRefusedError("log.inconsistent") from exc
         except PeerError as exc:
             raise IntentRefusedError(str(exc)[:64]) from exc
+        if self._latest is None:
+            raise IntentRefusedError("no checkpoint")
         claim = self._latest.checkpoint
         return Noted(intent.statement, claim.size, claim.root)
+
+    def _confirm(self, newest: SignedCheckpoint) -> None:
+        """Keep a checkpoint; of two trees of one size that differ, the log signed a fork."""
+        if self._shared is not None:
+            known = self._shared.latest
+            if known is None or known.checkpoint.size < newest.checkpoint.size:
+                self._shared._confirm(newest)  # noqa: SLF001 - as above
+            elif known.checkpoint.size == newest.checkpoint.size:
+                checkpoint.check_consistent(self.pin.world, known, newest, ())
+        self._latest = newest
 
     def check(self, noted: Noted, header: Header, h: bytes, *, now: int) -> LogView:
         """Return where a valid intent for exactly this request stands.

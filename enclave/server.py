@@ -34,6 +34,10 @@ log = logging.getLogger("mifeng.node")
 READ_BYTES: Final = 256 * 1024
 MAX_STREAMS: Final = 4096
 STATUS_S: Final = 1.0
+MAX_ATTESTING: Final = 16
+"""Challenges one connection may have under way."""
+MAX_UNREAD_BYTES: Final = 8 << 20
+"""What a peer may leave unread before housekeeping cuts it off."""
 
 Attest = Callable[[bytes], Awaitable[bytes]]
 """Freshness kind(1) ‖ x → encoded bundle for the active keyset."""
@@ -95,6 +99,7 @@ class Connection:
     ) -> None:
         self._reader, self._writer = reader, writer
         self._executor, self._watch, self._attest = executor, watch, attest
+        self._attesting = 0
         self._streams: dict[int, _Stream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._highest = 0
@@ -109,6 +114,19 @@ class Connection:
             await self._writer.drain()
         except (ConnectionError, RuntimeError):
             raise CancelledExchangeError from None
+
+    def post(self, frame: LinkFrame) -> bool:
+        """Write one frame without waiting; a peer that does not read is cut off.
+
+        Housekeeping goes through here: erasing keys must not wait for anybody's socket.
+        """
+        if self._closed or self._writer.is_closing():
+            return False
+        if self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self._writer.transport.abort()
+            return False
+        self._writer.write(frame.encode())
+        return True
 
     async def serve(self, hello: Hello) -> None:
         """Speak until the peer closes, then abort what is left."""
@@ -128,7 +146,11 @@ class Connection:
     def _handle(self, frame: LinkFrame) -> None:
         if frame.kind == LinkKind.ATTEST:
             self._new_stream(frame.stream)
-            self._spawn(self._bundle(frame.stream, frame.payload))
+            if self._attesting >= MAX_ATTESTING:
+                self._spawn(self._problem(frame.stream, "node.busy"))
+            else:
+                self._attesting += 1
+                self._spawn(self._bundle(frame.stream, frame.payload))
         elif frame.kind == MessageType.INTENT:
             self._intent(frame)
         elif frame.stream in self._streams:
@@ -137,12 +159,15 @@ class Connection:
             raise MalformedError("link: a stream begins with INTENT or ATTEST")
 
     def _new_stream(self, number: int) -> None:
-        if number <= self._highest or len(self._streams) >= MAX_STREAMS:
+        if number <= self._highest:
             raise MalformedError("link: stream number")
         self._highest = number
 
     def _intent(self, frame: LinkFrame) -> None:
         self._new_stream(frame.stream)
+        if len(self._streams) >= MAX_STREAMS:
+            self._spawn(self._problem(frame.stream, "node.busy"))
+            return
         try:
             noted = self._watch.advance(frame.payload)
         except IntentRefusedError as exc:
@@ -180,13 +205,16 @@ class Connection:
             self._streams.pop(stream.number, None)
 
     async def _bundle(self, number: int, freshness: bytes) -> None:
-        with contextlib.suppress(CancelledExchangeError):
-            try:
-                bundle = await self._attest(freshness)
-            except MalformedError:
-                await self._problem(number, "freshness.malformed")
-            else:
-                await self.send(LinkFrame(number, LinkKind.BUNDLE, bundle))
+        try:
+            with contextlib.suppress(CancelledExchangeError):
+                try:
+                    bundle = await self._attest(freshness)
+                except MalformedError:
+                    await self._problem(number, "freshness.malformed")
+                else:
+                    await self.send(LinkFrame(number, LinkKind.BUNDLE, bundle))
+        finally:
+            self._attesting -= 1
 
     async def _problem(self, number: int, code: str) -> None:
         with contextlib.suppress(CancelledExchangeError):
@@ -241,11 +269,12 @@ class NodeServer:
             raise MalformedError(f"address {address!r}: need unix:PATH or tcp:HOST:PORT")
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        watch = self._watch.follow()
         connection = Connection(
-            reader, writer, executor=self._executor, watch=self._watch, attest=self._attest
+            reader, writer, executor=self._executor, watch=watch, attest=self._attest
         )
         self._connections.add(connection)
-        hello = Hello(node_id=self._node_id, capacity=self._capacity, log_size=self._watch.size)
+        hello = Hello(node_id=self._node_id, capacity=self._capacity, log_size=watch.size)
         try:
             await connection.serve(hello)
         finally:
@@ -261,11 +290,11 @@ class NodeServer:
                 epoch = keyring.rotate(now=now)
                 log.info("keyset.rotated", extra={"epoch": epoch.number})
             for _, tally in keyring.expire(now=now):
-                await self._broadcast(LinkKind.TALLY, tally)
+                self._broadcast(LinkKind.TALLY, tally)
             if self._clock() >= next_tally:
                 next_tally = self._clock() + self._tally_s
                 for epoch in keyring.epochs():
-                    await self._broadcast(LinkKind.TALLY, epoch.tally(now=now, final=False))
+                    self._broadcast(LinkKind.TALLY, epoch.tally(now=now, final=False))
             await self._deliver_kept()
             await self.report()
             await asyncio.sleep(STATUS_S)
@@ -280,20 +309,18 @@ class NodeServer:
             draining=executor.draining,
             keyset=executor.keyring.active.digest,
         )
-        await self._broadcast(LinkKind.STATUS, status.encode())
+        self._broadcast(LinkKind.STATUS, status.encode())
 
     async def _deliver_kept(self) -> None:
         kept, self._executor.undelivered = self._executor.undelivered, []
         for statement in kept:
-            if not await self._broadcast(MessageType.STATEMENT, statement):
+            if not self._broadcast(MessageType.STATEMENT, statement):
                 self._executor.undelivered.append(statement)
 
-    async def _broadcast(self, kind: int, payload: bytes) -> bool:
+    def _broadcast(self, kind: int, payload: bytes) -> bool:
         sent = False
         for connection in tuple(self._connections):
-            with contextlib.suppress(CancelledExchangeError):
-                await connection.send(LinkFrame(0, kind, payload))
-                sent = True
+            sent |= connection.post(LinkFrame(0, kind, payload))
         return sent
 
     async def drain(self, timeout_s: float) -> None:
@@ -303,9 +330,10 @@ class NodeServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._executor.idle.wait()
+        await self._executor.stop()
         await self._deliver_kept()
         for _, tally in self._executor.keyring.close(now=int(self._clock())):
-            await self._broadcast(LinkKind.TALLY, tally)
+            self._broadcast(LinkKind.TALLY, tally)
         if self._server is not None:
             self._server.close()
             for connection in tuple(self._connections):

@@ -214,6 +214,8 @@ class LimitsConfig(_Strict):
     max_request_bytes: Annotated[int, Field(ge=1024)] = 2 << 30
     max_deadline_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
     max_exchanges: Annotated[int, Field(ge=1)] = 4096
+    max_per_tenant: Annotated[int, Field(ge=1)] = 1024
+    """Exchanges one tenant may have under way."""
     idle_s: Annotated[float, Field(gt=0)] = 30.0
     challenges: Annotated[str, Field(pattern=r"^\d+/(second|minute|hour)$")] = "50/second"
     drain_s: Annotated[float, Field(ge=0)] = 30.0

@@ -205,6 +205,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
             max_request_bytes=limits.max_request_bytes,
             max_deadline_s=limits.max_deadline_s,
             max_exchanges=limits.max_exchanges,
+            max_per_tenant=limits.max_per_tenant,
             idle_s=limits.idle_s,
         ),
         metrics=metrics,
@@ -218,7 +219,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     )
 
     def ready() -> bool:
-        admitted = any(node.candidate() is not None for node in nodes.all())
+        admitted = any(node.candidate(time.time()) is not None for node in nodes.all())
         return admitted and not relay.draining and not stop.is_set() and audit.healthy
 
     nodes.start()

@@ -9,27 +9,27 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from attestation.bundle import Bundle, Freshness
 from attestation.errors import AttestationError
 from attestation.policy import Policy
 from attestation.report import ear
-from mifeng.crypto import sm3
+from mifeng.crypto import CryptoError, sm3
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import VerifyKey
 from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError
-from mifeng.protocol import entries, receipt
-from mifeng.protocol.keyset import LogIdentity
+from mifeng.protocol import dsse, entries, receipt
+from mifeng.protocol.keyset import Keyset, LogIdentity
 from mifeng.protocol.link import LinkFrame, LinkKind, NodeStatus
 from mifeng.protocol.messages import MessageType
 from mifeng.protocol.offer import Offer
 from mifeng.version import VERSION
 
 from .admission import Lease, Rejection, admit
-from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError
+from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError, NotInLogError
 from .auditlog.log import AuditLog
 from .events import log
 from .link import Link, LinkLostError
@@ -37,6 +37,12 @@ from .pool.rank import Candidate
 from .problems import ProblemError
 
 RECONNECT_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+STATUS_S: Final = 1.0
+SILENCE_S: Final = 6.0
+RENEW_S: Final = 5.0
+"""Shortest time between two appraisals of one keyset."""
+MAX_NAMED_BLOBS: Final = 64
+RETRY_LOG_S: Final = 1.0
 ATTEST_S: Final = 30.0
 """How long a node may take to produce evidence."""
 
@@ -53,12 +59,17 @@ class Node:
     leases: dict[bytes, Lease] = field(default_factory=dict)
     """Every keyset still in its life, the active one and those draining."""
     admitting: bool = False
+    heard: float = 0.0
+    """When the node last said how it is; a silent one is dialled anew."""
+    renewed: float = 0.0
     keyset_entries: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     """Keyset digest → index and bytes of its KEYSET entry."""
 
-    def candidate(self) -> Candidate | None:
+    def candidate(self, now: float) -> Candidate | None:
         """Return this node for ranking, or None while it cannot be used."""
         if self.link is None or self.status is None or self.lease is None:
+            return None
+        if now >= self.lease.valid_until:
             return None
         return Candidate(
             node_id=self.node_id,
@@ -155,6 +166,9 @@ class Nodes:
                 failures = 0
             except (OSError, LinkLostError, AuditLogError):
                 failures += 1
+            except Exception as exc:  # noqa: BLE001 - the edge of one node: it must not end here
+                log.error("node.failed", node=node.node_id, exception=type(exc).__name__)
+                failures += 1
             node.link, node.status = None, None
             self.changed.set()
             await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S) - 1)])
@@ -170,8 +184,10 @@ class Nodes:
         try:
             node.link = link
             log.info("node.linked", node=node.node_id)
+            node.heard = self._clock()
             await self._admit(node, link)
-            await reading
+            while not reading.done() and self._clock() - node.heard < SILENCE_S:
+                await asyncio.wait((reading,), timeout=STATUS_S)
             log.warning("node.lost", node=node.node_id)
         finally:
             reading.cancel()
@@ -191,6 +207,7 @@ class Nodes:
             log.warning("node.malformed", node=node.node_id, code=exc.code)
             raise LinkLostError from exc
         now = int(self._clock())
+        node.renewed = now
         verdict = await asyncio.to_thread(
             admit,
             bundle,
@@ -227,11 +244,15 @@ class Nodes:
 
     async def _keep_blobs(self, bundle: Bundle) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         put = self._audit.put_blob
-        evidence = [await put(bundle.cpu.raw)]
-        evidence += [await put(device.evidence.raw) for device in bundle.accelerators]
+        evidence = [bundle.cpu.raw, *(each.evidence.raw for each in bundle.accelerators)]
         items = [data for _, data in bundle.cpu_collateral.items]
         items += [data for each in bundle.accelerators for _, data in each.collateral.items]
-        return tuple(evidence), tuple([await put(data) for data in items])
+        collateral = list(dict.fromkeys(items))
+        if max(len(evidence), len(collateral)) > MAX_NAMED_BLOBS:
+            raise LinkLostError
+        return tuple([await put(each) for each in evidence]), tuple(
+            [await put(each) for each in collateral]
+        )
 
     async def _log_admission(
         self,
@@ -287,9 +308,9 @@ class Nodes:
             case LinkKind.STATUS:
                 status = NodeStatus.decode(frame.payload)
                 known = node.status.keyset if node.status else status.keyset
-                node.status = status
+                node.status, node.heard = status, self._clock()
                 self.changed.set()
-                stale = node.lease is not None and node.lease.digest != status.keyset
+                stale = node.lease is not None and self._stale(node, node.lease, status)
                 if (
                     node.link is not None
                     and not node.admitting
@@ -304,36 +325,68 @@ class Nodes:
             case _:
                 raise MalformedError(f"link: kind {frame.kind} on stream 0")
 
+    def _stale(self, node: Node, lease: Lease, status: NodeStatus) -> bool:
+        """Whether a node must be appraised again: another keyset, or the verdict runs out."""
+        if lease.digest != status.keyset:
+            return True
+        now = self._clock()
+        if lease.valid_until >= lease.keyset.not_after or now - node.renewed < RENEW_S:
+            return False
+        return now >= lease.valid_until - max(RENEW_S, (lease.valid_until - node.renewed) / 4)
+
     async def _readmit(self, node: Node, link: Link) -> None:
         try:
             await self._admit(node, link)
         except (LinkLostError, AuditLogError):
             link.close()
+        except Exception as exc:  # noqa: BLE001 - as in `_keep`, which then dials again
+            log.error("node.failed", node=node.node_id, exception=type(exc).__name__)
+            link.close()
         finally:
             node.admitting = False
 
+    async def _keys(self, keyset: bytes) -> list[VerifyKey]:
+        """Return the keys of a keyset that was admitted once, from the log's own documents."""
+        found = Keyset.decode(await self._audit.blob(keyset))
+        return [VerifyKey(alg, public) for alg, public in found.sign.items()]
+
     async def _tally(self, node: Node, statement: bytes) -> None:
-        for lease in node.leases.values():
-            try:
-                tally = verify_statement(statement, lease, receipt.verify_tally)
-            except PeerError:
-                continue
+        with contextlib.suppress(PeerError, CryptoError, AuditLogError):
+            claimed = receipt.Tally.decode(dsse.parse(statement).payload)
+            tally = _signed(statement, await self._keys(claimed.keyset), receipt.verify_tally)
             entry = entries.Tally(
                 at=int(self._clock()),
                 node=node.node_id,
                 keyset=tally.keyset,
                 statement=statement,
             )
-            with contextlib.suppress(AuditLogError):  # the next tally says the same and more
-                await self._audit.append(entry)
-            return
+            await self._audit.append(entry)
 
     async def _late(self, node: Node, statement: bytes) -> None:
         """A receipt whose exchange had lost its connection: it belongs in the log all the same."""
-        for lease in node.leases.values():
-            with contextlib.suppress(PeerError):
-                made = verify_statement(statement, lease, receipt.verify_receipt)
+        del node
+        with contextlib.suppress(PeerError, CryptoError, NotInLogError):
+            claimed = receipt.Receipt.decode(dsse.parse(statement).payload)
+            made = _signed(statement, await self._keys(claimed.keyset), receipt.verify_receipt)
+            await self.record(made, statement)
+
+    async def record(self, made: receipt.Receipt, statement: bytes) -> None:
+        """Record a receipt whose intent may be closed already; goes on until the log takes it."""
+        said = entries.decode(await self._audit.entry(made.intent_index))
+        wanted = (made.h, made.keyset)
+        if not isinstance(said, entries.SignedIntent) or wanted != (
+            said.intent.h,
+            said.intent.keyset,
+        ):
+            log.warning("receipt.foreign", index=made.intent_index)
+            return
+        while True:
+            try:
                 await self._close_late(made, statement)
+            except LogUnavailableError:
+                log.error("receipt.waiting", index=made.intent_index)
+                await asyncio.sleep(RETRY_LOG_S)
+            else:
                 return
 
     async def _close_late(self, made: receipt.Receipt, statement: bytes) -> None:
@@ -341,12 +394,10 @@ class Nodes:
         intent = made.intent_index
         try:
             await self._audit.completion(h=made.h, intent=intent, receipt=statement)
-        except LogUnavailableError:
-            log.error("receipt.unrecorded", node=made.model)
         except IntentClosedError as exc:
             if exc.closing is None:
                 return
-            with contextlib.suppress(AuditLogError):
+            with contextlib.suppress(IntentClosedError):
                 await self._audit.late(
                     h=made.h, intent=intent, orphaned=exc.closing, receipt=statement
                 )
@@ -360,9 +411,27 @@ class Nodes:
 T = TypeVar("T")
 
 
-def verify_statement(statement: bytes, lease: Lease, verify: Callable[[bytes, VerifyKey], T]) -> T:
-    """Return a statement signed by any key of a keyset; raises `PeerError`."""
-    for alg, public in lease.keyset.sign.items():
+class _OfKeyset(Protocol):
+    @property
+    def keyset(self) -> bytes: ...
+
+
+S = TypeVar("S", bound=_OfKeyset)
+
+
+def verify_statement(statement: bytes, lease: Lease, verify: Callable[[bytes, VerifyKey], S]) -> S:
+    """Return a statement that a keyset's key signed about itself, or raise `PeerError`."""
+    keys = [VerifyKey(alg, public) for alg, public in lease.keyset.sign.items()]
+    made = _signed(statement, keys, verify)
+    if made.keyset != lease.digest:
+        raise ReceiptRejectedError("statement: about another keyset")
+    return made
+
+
+def _signed(
+    statement: bytes, keys: Sequence[VerifyKey], verify: Callable[[bytes, VerifyKey], T]
+) -> T:
+    for key in keys:
         with contextlib.suppress(ReceiptRejectedError):
-            return verify(statement, VerifyKey(alg, public))
+            return verify(statement, key)
     raise ReceiptRejectedError("statement: signed by no key of this keyset")

@@ -4,15 +4,18 @@ HTTP and gRPC call these and translate; so the two cannot drift apart.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Final
 
 from attestation.bundle import CHALLENGE_BYTES, Freshness
+from mifeng.protocol.merkle import MAX_SIZE
 from mifeng.protocol.proof import InclusionProof
 
+from .admission import Lease
 from .auditlog.errors import NotInLogError
 from .auditlog.log import AuditLog
-from .nodes import Nodes
+from .nodes import Node, Nodes
 from .pool.rank import rank
 from .problems import ProblemError
 from .quota import Quota
@@ -20,6 +23,8 @@ from .relay import Relay
 from .tenants import Tenant, Tenants
 
 MAX_OFFERS: Final = 8
+OFFER_S: Final = 4.0
+"""How long one node may take to answer a client's challenge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,14 @@ class Attested:
     offer: bytes
     active: int
     capacity: int
+
+
+def _serves(lease: Lease, model: str | None, tenant: Tenant) -> bool:
+    """Whether a node serves a model, or, if none is named, anything this tenant may use."""
+    models = lease.keyset.models
+    if model is not None:
+        return model in models
+    return tenant.models is None or not tenant.models.isdisjoint(models)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +65,23 @@ class Operations:
         """
         if len(challenge) != CHALLENGE_BYTES:
             raise ProblemError("request.malformed", f"challenge: need {CHALLENGE_BYTES} bytes")
-        self.quota.take_challenge(tenant)
+        await self.quota.take_challenge(tenant)
         if tenant.models is not None and model is not None and model not in tenant.models:
             raise ProblemError("tenant.forbidden")
         nodes = {
             node.node_id: node
             for node in self.nodes.all()
-            if node.lease is not None and (model is None or model in node.lease.keyset.models)
+            if node.lease is not None and _serves(node.lease, model, tenant)
         }
-        candidates = [c for node in nodes.values() if (c := node.candidate()) is not None]
+        now = time.time()
+        candidates = [c for node in nodes.values() if (c := node.candidate(now)) is not None]
         ranked = rank(candidates)[:MAX_OFFERS]
         if not ranked:
             known = any(node.lease is not None for node in self.nodes.all())
             raise ProblemError("model.unknown" if known else "node.unavailable", retry_after_s=1)
         freshness = Freshness(kind=1, x=challenge)
         offers = await asyncio.gather(
-            *(self.nodes.offer(nodes[c.node_id], freshness) for c in ranked),
-            return_exceptions=True,
+            *(self._offer(nodes[c.node_id], freshness) for c in ranked), return_exceptions=True
         )
         attested = []
         for candidate, offer in zip(ranked, offers, strict=True):
@@ -87,12 +100,22 @@ class Operations:
             raise ProblemError("node.unavailable", retry_after_s=1)
         return attested
 
+    async def _offer(self, node: Node, freshness: Freshness) -> bytes:
+        """Return a node's offer, or refuse for it: a slow node must not slow the others' down."""
+        try:
+            async with asyncio.timeout(OFFER_S):
+                return await self.nodes.offer(node, freshness)
+        except TimeoutError:
+            raise ProblemError("node.unavailable", retry_after_s=1) from None
+
     async def proof(self, index: int) -> tuple[bytes, InclusionProof]:
         """Return an entry and its proof under the newest checkpoint.
 
         Raises:
             ProblemError: `log.not_found`, there is no such entry under a checkpoint yet.
         """
+        if not 0 <= index < MAX_SIZE:
+            raise ProblemError("log.not_found")
         try:
             return await self.audit.entry(index), await self.audit.inclusion(index)
         except NotInLogError:
@@ -100,6 +123,8 @@ class Operations:
 
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of `old` entries is the start of that of `new`."""
+        if not 0 < old <= new < MAX_SIZE:
+            raise ProblemError("log.not_found")
         try:
             return (await self.audit.consistency(old, new)).path
         except NotInLogError:

@@ -4,8 +4,8 @@ import math
 import time
 
 from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
 
 from .problems import ProblemError
 from .tenants import Tenant
@@ -19,22 +19,23 @@ class Quota:
         self._items: dict[str, RateLimitItem] = {}
         self._challenges = challenges
 
-    def take(self, tenant: Tenant) -> None:
+    async def take(self, tenant: Tenant) -> None:
         """Count one request.
 
         Raises:
             ProblemError: `quota.exceeded`, with the seconds until one more fits.
         """
-        self._take(tenant.quota, "infer", tenant.name)
+        await self._take(tenant.quota, "infer", tenant.name)
 
-    def take_challenge(self, tenant: Tenant) -> None:
+    async def take_challenge(self, tenant: Tenant) -> None:
         """Count one request for fresh evidence, which costs a node work (THREATS 32)."""
-        self._take(self._challenges, "attest", tenant.name)
+        await self._take(self._challenges, "attest", tenant.name)
 
-    def _take(self, rate: str, *key: str) -> None:
-        item = self._items.setdefault(rate, parse(rate))
-        if not self._limiter.hit(item, *key):
-            reset = self._limiter.get_window_stats(item, *key).reset_time
+    async def _take(self, rate: str, *key: str) -> None:
+        if (item := self._items.get(rate)) is None:
+            item = self._items[rate] = parse(rate)
+        if not await self._limiter.hit(item, *key):
+            reset = (await self._limiter.get_window_stats(item, *key)).reset_time
             raise ProblemError(
                 "quota.exceeded", retry_after_s=max(1, math.ceil(reset - time.time()))
             )

@@ -12,6 +12,7 @@ Source: docs/spec/messages.md §2.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +23,7 @@ from mifeng.protocol.header import Header, request_digest
 from mifeng.protocol.messages import Intent, Message, MessageType, Open, Problem, Record
 
 from .admission import Lease, check_request
-from .auditlog.errors import AuditLogError, LogUnavailableError
+from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError
 from .auditlog.log import AuditLog, Dispatch
 from .events import log
 from .link import LinkLostError, LinkStream
@@ -33,6 +34,8 @@ from .quota import Quota
 from .tenants import Tenant
 
 FINAL_BIT: Final = 0x80
+UNREAD_S: Final = 60.0
+RETRY_LOG_S: Final = 1.0
 CANCEL_GRACE_S: Final = 60.0
 """How long a cancelled exchange waits for the node's receipt before it counts as orphaned."""
 
@@ -44,6 +47,7 @@ class RelayLimits:
     max_request_bytes: int
     max_deadline_s: int
     max_exchanges: int
+    max_per_tenant: int
     idle_s: float
     """How long the client may pause between two messages of its request."""
 
@@ -76,6 +80,8 @@ class Relay:
         self._nodes, self._audit, self._quota, self._limits = nodes, audit, quota, limits
         self._metrics, self._clock = metrics, clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._by_tenant: Counter[str] = Counter()
         self._intent_locks: dict[str, asyncio.Lock] = {}
         self.draining = False
 
@@ -87,8 +93,8 @@ class Relay:
     async def drain(self, timeout_s: float) -> None:
         """Refuse new exchanges and wait for those under way."""
         self.draining = True
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=timeout_s)
+        if waiting := (*self._tasks, *self._settling):
+            await asyncio.wait(waiting, timeout=timeout_s)
 
     async def infer(
         self, tenant: Tenant, inbound: AsyncIterator[Message]
@@ -103,11 +109,13 @@ class Relay:
             ProblemError: refused; only before the first message is yielded.
         """
         exchange = self._check(tenant, await self._first(inbound))
+        await self._quota.take(tenant)
         outbound: asyncio.Queue[Message | ProblemError | None] = asyncio.Queue(maxsize=16)
         gone = asyncio.Event()
         task = asyncio.create_task(self._carry(exchange, inbound, outbound, gone))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._by_tenant[tenant.name] += 1
+        task.add_done_callback(lambda done: self._ended(done, tenant))
         started = False
         try:
             while (item := await outbound.get()) is not None:
@@ -120,6 +128,10 @@ class Relay:
                     yield item
         finally:
             gone.set()
+
+    def _ended(self, task: "asyncio.Task[None]", tenant: Tenant) -> None:
+        self._tasks.discard(task)
+        self._by_tenant[tenant.name] -= 1
 
     # Before the intent.
 
@@ -149,6 +161,8 @@ class Relay:
         except MalformedError as exc:
             raise ProblemError("request.malformed", str(exc)) from None
         tenant.check(header)
+        if self._by_tenant[tenant.name] >= self._limits.max_per_tenant:
+            raise ProblemError("quota.exceeded", "too many exchanges at once", retry_after_s=1)
         found = self._nodes.find(header.keyset_digest)
         lease = check_request(
             header,
@@ -158,7 +172,6 @@ class Relay:
         )
         if found is None:
             raise ProblemError("keyset.unknown")
-        self._quota.take(tenant)
         return _Exchange(tenant, header, opening, request_digest(raw), found[0], lease)
 
     # From the intent on.
@@ -330,24 +343,25 @@ class Relay:
         if exchange.intent is None:
             raise LinkLostError
         statement, index = message.payload, exchange.intent.index
-        try:
-            if final is None and not exchange.answered:
-                refusal = verify_statement(statement, exchange.lease, receipt.verify_not_claimed)
-                if (refusal.h, refusal.intent_index) == (exchange.h, index):
-                    await self._audit.refusal(
-                        h=exchange.h, intent=index, reason=refusal.reason, statement=statement
-                    )
-                    await put(message)
-                    return refusal.reason
-        except PeerError:
-            pass
+        if final is None and not exchange.answered:
+            refusal = self._refusal(exchange, statement, index)
+            if refusal is not None:
+                await self._audit.refusal(
+                    h=exchange.h, intent=index, reason=refusal.reason, statement=statement
+                )
+                await put(message)
+                return refusal.reason
         try:
             made = verify_statement(statement, exchange.lease, receipt.verify_receipt)
         except PeerError:
             raise LinkLostError from None
         if (made.h, made.intent_index) != (exchange.h, index):
             raise LinkLostError
-        closed = await self._audit.completion(h=exchange.h, intent=index, receipt=statement)
+        try:
+            closed = await self._audit.completion(h=exchange.h, intent=index, receipt=statement)
+        except LogUnavailableError:
+            self._settle(self._nodes.record(made, statement))
+            raise ProblemError("node.lost", "it ran, and the log could not record it yet") from None
         if fault := self._client_fault(sending):
             raise fault
         if final is None:
@@ -357,6 +371,16 @@ class Relay:
             await put(each)
         return made.outcome
 
+    def _refusal(
+        self, exchange: _Exchange, statement: bytes, index: int
+    ) -> receipt.NotClaimed | None:
+        """Return a statement that is a valid NOT_CLAIMED for this exchange, else None."""
+        try:
+            made = verify_statement(statement, exchange.lease, receipt.verify_not_claimed)
+        except PeerError:
+            return None
+        return made if (made.h, made.intent_index) == (exchange.h, index) else None
+
     async def _refuse(self, exchange: _Exchange, reason: str) -> None:
         if exchange.intent is not None:
             await self._audit.refusal(
@@ -364,8 +388,28 @@ class Relay:
             )
 
     async def _orphan(self, exchange: _Exchange, reason: str) -> None:
-        if exchange.intent is not None:
-            await self._audit.orphan(h=exchange.h, intent=exchange.intent.index, reason=reason)
+        if (intent := exchange.intent) is None:
+            return
+        try:
+            await self._audit.orphan(h=exchange.h, intent=intent.index, reason=reason)
+        except LogUnavailableError:
+            self._settle(self._orphan_later(exchange.h, intent.index, reason))
+        except IntentClosedError:
+            return  # its receipt came by another way and is in the log
+
+    async def _orphan_later(self, h: bytes, intent: int, reason: str) -> None:
+        with contextlib.suppress(IntentClosedError):
+            while True:
+                await asyncio.sleep(RETRY_LOG_S)
+                with contextlib.suppress(LogUnavailableError):
+                    await self._audit.orphan(h=h, intent=intent, reason=reason)
+                    return
+
+    def _settle(self, work: Coroutine[None, None, None]) -> None:
+        """Keep at something that the log must take in the end."""
+        task = asyncio.create_task(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
 
 _Put = Callable[[Message | ProblemError | None], Coroutine[None, None, None]]
@@ -382,7 +426,11 @@ def _putter(queue: "asyncio.Queue[Message | ProblemError | None]", gone: asyncio
             return
         putting = asyncio.ensure_future(queue.put(item))
         leaving = asyncio.ensure_future(gone.wait())
-        await asyncio.wait((putting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            (putting, leaving), timeout=UNREAD_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not putting.done():
+            gone.set()  # a client that does not read does not hold the exchange
         for task in (putting, leaving):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

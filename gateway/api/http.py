@@ -7,6 +7,7 @@ Source: docs/spec/messages.md §6.
 """
 
 import asyncio
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -49,7 +50,7 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
     async def prometheus() -> Response:
         """Numbers for Prometheus."""
         nodes = operations.nodes.all()
-        metrics.nodes.set(sum(node.candidate() is not None for node in nodes))
+        metrics.nodes.set(sum(node.candidate(time.time()) is not None for node in nodes))
         metrics.active.set(operations.relay.active)
         metrics.log_size.set(operations.audit.size)
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")

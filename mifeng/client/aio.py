@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from attestation.appraise import raise_floors
 from attestation.bundle import CHALLENGE_BYTES, Freshness
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import SigningKey
@@ -63,6 +64,8 @@ MAX_BACKOFF_S: Final = 2.0
 STALE: Final = "keyset.unknown"
 LOST: Final = "node.lost"
 PROOF_POLL_S: Final = 0.25
+MERGE_GRACE_S: Final = 30
+"""How far the log's clock and ours may differ before a promise counts as broken."""
 Progress = Callable[[int], None]
 """Told how many bytes of the body have been handed to the transport."""
 
@@ -105,6 +108,7 @@ class AsyncClient:
         self._memory = LogMemory(terms.log, state)
         self._trusted: dict[str, list[TrustedNode]] = {}
         self._turn = 0
+        self._floors: Mapping[str, int] = {}
         self._attesting = asyncio.Lock()
         self._advancing = asyncio.Lock()
         self.refused: list[Refused] = []
@@ -159,10 +163,7 @@ class AsyncClient:
         passed, self.refused = [], []
         for each in offered:
             try:
-                node = await asyncio.to_thread(
-                    trust, each.offer, self._terms, nonce32s={nonce32}, now=now
-                )
-                await self._advance(node)
+                node = await self._appraise(each.offer, nonce32, now)
             except LogInconsistentError:
                 raise
             except PeerError as exc:
@@ -188,11 +189,18 @@ class AsyncClient:
         found: set[str] = set()
         for each in offered:
             with contextlib.suppress(PeerError):
-                node = await asyncio.to_thread(
-                    trust, each.offer, self._terms, nonce32s={nonce32}, now=now
-                )
+                node = await self._appraise(each.offer, nonce32, now)
                 found |= set(node.keyset.models)
         return frozenset(found)
+
+    async def _appraise(self, offer: bytes, nonce32: bytes, now: int) -> TrustedNode:
+        """Return a node that passes, remembering the log's head and its collateral's numbers."""
+        node = await asyncio.to_thread(
+            trust, offer, self._terms, nonce32s={nonce32}, now=now, floors=self._floors
+        )
+        await self._advance(node)
+        self._floors = raise_floors(self._floors, node.key.claims)
+        return node
 
     async def _advance(self, node: TrustedNode) -> None:
         async with self._advancing:
@@ -412,11 +420,13 @@ class AsyncClient:
             except RefusedError as exc:
                 if exc.code != "log.not_found":
                     raise
-                if self._clock() >= max(done.merge_by, 0) or self._clock() >= give_up:
+                if self._clock() > done.merge_by + MERGE_GRACE_S:
                     raise LogInconsistentError(
                         "the log did not keep its promise in time",
                         evidence=(done.entry, done.promise),
                     ) from exc
+                if self._clock() >= give_up:
+                    raise  # not yet due: too early for a conviction
                 await asyncio.sleep(PROOF_POLL_S)
                 continue
             if entry != done.entry:

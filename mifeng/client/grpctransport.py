@@ -21,13 +21,21 @@ class GrpcTransport:
     """See `transport.Transport`."""
 
     def __init__(self, target: str, *, api_key: str, ca: Path | None = None) -> None:
-        """Take `host:port` or `unix:/path`; TLS if `ca` is given, else this machine only."""
+        """Take `host:port` or `unix:/path`; TLS unless it is this machine.
+
+        Args:
+            target: as gRPC writes it.
+            api_key: who we are.
+            ca: CA bundle for another machine; the system's where it is not given.
+        """
         options = (
             ("grpc.max_receive_message_length", _MAX_MESSAGE),
             ("grpc.enable_retries", 0),
         )
-        if ca is not None:
-            credentials = grpc.ssl_channel_credentials(ca.read_bytes())
+        host = target.rpartition(":")[0]
+        local = target.startswith("unix:") or host in ("localhost", "127.0.0.1", "[::1]")
+        if ca is not None or not local:
+            credentials = grpc.ssl_channel_credentials(ca.read_bytes() if ca else None)
             self._channel = grpc.aio.secure_channel(target, credentials, options=options)
         else:
             self._channel = grpc.aio.insecure_channel(target, options=options)

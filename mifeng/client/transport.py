@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from mifeng.errors import MalformedError, RefusedError, TransportError
+from mifeng.errors import MalformedError, RefusedError, TransportError, UsageError
 from mifeng.protocol.messages import MEDIA_TYPE, Message, MessageParser
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
 
@@ -76,7 +76,7 @@ class HttpTransport:
         self._http = httpx.AsyncClient(
             base_url="http://gateway" if uds else gateway,
             transport=httpx.AsyncHTTPTransport(uds=uds, verify=verify, retries=0),
-            headers={"authorization": f"Bearer {api_key}"},
+            headers={"authorization": f"Bearer {api_key}", "accept-encoding": "identity"},
             timeout=httpx.Timeout(timeout_s, connect=_CONNECT_S),
             trust_env=False,
         )
@@ -153,7 +153,7 @@ class HttpTransport:
     async def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         try:
             document = (await self._fetch(path, query)).json()
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise MalformedError("gateway: not JSON") from exc
         if not isinstance(document, dict):
             raise MalformedError("gateway: not a JSON object")
@@ -178,16 +178,26 @@ def _refused(status: int, content: bytes, headers: httpx.Headers) -> RefusedErro
     try:
         document = json.loads(content)
         code, title = str(document["code"]), str(document.get("detail") or document["title"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         code, title = f"http.{status}", "the gateway refused without saying why"
     retry = headers.get("retry-after", "")
     return RefusedError(code, title, retry_after_s=int(retry) if retry.isdecimal() else None)
 
 
+def _is_local(host: str) -> bool:
+    return host in ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
 def connect(
     gateway: str, *, api_key: str, ca: Path | None = None, timeout_s: float = 60.0
 ) -> Transport:
-    """Return the transport for a gateway address (`ClientConfig.gateway`)."""
+    """Return the transport for a gateway address (`ClientConfig.gateway`).
+
+    Raises:
+        UsageError: the API key would leave this machine in clear.
+    """
+    if gateway.startswith("http://") and not _is_local(httpx.URL(gateway).host):
+        raise UsageError(f"gateway {gateway}: another machine needs https")
     if gateway.startswith("grpc:"):
         from .grpctransport import GrpcTransport
 

@@ -32,6 +32,7 @@ OPERATIONS: Final = (OIP_INFER, OIP_METADATA, OPENAI_CHAT, OPENAI_COMPLETIONS, O
 MAX_JSON: Final = 4 << 20
 MAX_TENSORS: Final = 256
 MAX_RANK: Final = 16
+MAX_SIDE: Final = 2**31 - 1
 MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 1 << 20
 """Of one BYTES tensor: each costs an object, so a body of empty ones must not be a bomb."""
@@ -68,7 +69,7 @@ class Tensor:
         """Raise `MalformedError` unless shape, datatype and size agree."""
         if self.datatype not in ELEMENT_BYTES:
             raise MalformedError(f"tensor {self.name[:64]!r}: datatype")
-        if len(self.shape) > MAX_RANK or any(side < 0 for side in self.shape):
+        if len(self.shape) > MAX_RANK or not all(0 <= side <= MAX_SIDE for side in self.shape):
             raise MalformedError(f"tensor {self.name[:64]!r}: shape")
         size = ELEMENT_BYTES[self.datatype]
         if size is None:

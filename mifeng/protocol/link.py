@@ -22,7 +22,7 @@ from mifeng.errors import MalformedError, UsageError
 from . import jsonc
 from .codec import u8, u32
 from .header import DIGEST_BYTES
-from .messages import MessageType
+from .messages import MIN_FRAME, MessageType
 
 PREFIX_BYTES: Final = 9
 WINDOW_BYTES: Final = 1 << 20
@@ -104,7 +104,7 @@ def _check(size: int, kind: int) -> None:
     if kind not in _KINDS:
         raise MalformedError(f"link: kind {kind}")
     limit = MAX_BUNDLE_FRAME if kind == LinkKind.BUNDLE else MAX_PAYLOAD
-    if not 0 <= size <= limit:
+    if not (MIN_FRAME if kind == MessageType.FRAME else 0) <= size <= limit:
         raise MalformedError(f"link: {size} bytes of kind {kind}")
 
 

@@ -23,6 +23,8 @@ from .header import MAX_HEADER_BYTES
 
 COMMITMENT_BYTES: Final = 32
 PREFIX_BYTES: Final = 5
+MIN_FRAME: Final = 4 + 256 + 16
+"""Header, smallest bucket, tag."""
 MAX_PROBLEM_BYTES: Final = 4096
 MAX_PROOF_HASHES: Final = 64
 MAX_ENTRY_BYTES: Final = 128 * 1024
@@ -100,7 +102,8 @@ class MessageParser:
         while len(buffer) - at >= PREFIX_BYTES:
             message_type = _message_type(buffer[at])
             size = int.from_bytes(buffer[at + 1 : at + PREFIX_BYTES], "big")
-            if size > _LIMITS[message_type]:
+            least = MIN_FRAME if message_type is MessageType.FRAME else 0
+            if not least <= size <= _LIMITS[message_type]:
                 raise MalformedError(f"message: {size} bytes of {message_type.name}")
             end = at + PREFIX_BYTES + size
             if len(buffer) < end:

@@ -16,15 +16,17 @@ record of it.
 Source: docs/spec/messages.md §3, docs/spec/keyset.md §4, docs/spec/receipt.md §5.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from attestation.appraise import appraise
 from attestation.bundle import Bundle
 from attestation.errors import AttestationError
+from attestation.judge import NO_FLOORS
 from attestation.policy import Policy
 from attestation.result import AttestedKey
+from mifeng.crypto import sm3
 from mifeng.crypto.errors import CryptoError
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import SigningKey, VerifyKey
@@ -88,7 +90,12 @@ class TrustedNode:
 
 
 def trust(
-    offer_bytes: bytes, terms: Terms, *, nonce32s: Collection[bytes], now: int
+    offer_bytes: bytes,
+    terms: Terms,
+    *,
+    nonce32s: Collection[bytes],
+    now: int,
+    floors: Mapping[str, int] = NO_FLOORS,
 ) -> TrustedNode:
     """Return the node behind an offer, if everything about it holds.
 
@@ -97,6 +104,7 @@ def trust(
         terms: what this client insists on.
         nonce32s: `Freshness.nonce32` of challenges this client made itself and recently.
         now: Unix seconds.
+        floors: ratchet numbers of collateral seen before; older collateral is a downgrade.
 
     Raises:
         MalformedError: the offer does not parse.
@@ -108,7 +116,7 @@ def trust(
     """
     offer = Offer.decode(offer_bytes)
     # (1) Appraise: genuine, bound to this keyset and to a challenge of ours, as policy wants.
-    key = _appraise(offer, terms.policy, nonce32s, now)
+    key = _appraise(offer, terms.policy, nonce32s, now, floors)
     keyset = Keyset.decode(key.keyset)
     # (2) The node obeys the log we pin.
     if keyset.log != LogIdentity.of(terms.log):
@@ -141,13 +149,19 @@ def trust(
     return node
 
 
-def _appraise(offer: Offer, policy: Policy, nonce32s: Collection[bytes], now: int) -> AttestedKey:
+def _appraise(
+    offer: Offer,
+    policy: Policy,
+    nonce32s: Collection[bytes],
+    now: int,
+    floors: Mapping[str, int],
+) -> AttestedKey:
     try:
         bundle = Bundle.decode(offer.bundle)
         nonce32 = bundle.freshness.nonce32
         if nonce32 not in nonce32s:
             raise NodeRejectedError("the evidence was not made for a challenge of this client")
-        return appraise(bundle, policy, nonce32=nonce32, now=now)
+        return appraise(bundle, policy, nonce32=nonce32, now=now, floors=floors)
     except AttestationError as exc:
         raise NodeRejectedError(f"{exc.code}: {exc}") from exc
 
@@ -182,7 +196,7 @@ class Ask:
 class Exchange:
     """One request under way: seals its body, knows what the answer must match."""
 
-    __slots__ = ("_plain", "_sealed", "ask", "node", "sealed_request")
+    __slots__ = ("_plain", "_sealed", "ask", "auth_key", "node", "sealed_request")
 
     def __init__(self, node: TrustedNode, ask: Ask, *, now: int) -> None:
         """Encapsulate to `node` and fix the header.
@@ -215,6 +229,8 @@ class Exchange:
             ct=ct,
         )
         self.node, self.ask = node, ask
+        self.auth_key: bytes | None = None
+        """SM3 of the key the request was signed with inside the seal, once it was."""
         self.sealed_request: SealedRequest = seal(header, public=public, ss=ss)
         self._plain, self._sealed = BodyDigest(), BodyDigest()
 
@@ -234,6 +250,7 @@ class Exchange:
         Args:
             key: the institution's SM2 key.
         """
+        self.auth_key = sm3(key.public_bytes)
         signature = key.sign(CLIENT_AUTH + self.h)
         return self._frame(FrameType.CLIENT_AUTH, key.public_bytes + signature)
 
@@ -435,14 +452,17 @@ def _check_receipt(state: WaitStatement, statement: bytes) -> WaitRecord:
         "log": (made.origin, node.terms.log.origin),
         "model": ((made.model, made.model_digest), (header.model, header.model_digest)),
         "policy": (made.client_policy, node.key.policy_digest),
-        "sealed request": (made.sealed_request, exchange.sealed_digest),
         "sealed response": (made.sealed_response, answer.sealed.digest()),
         "outcome": (made.outcome == receipt.COMPLETED, answer.problem is None),
         "reason": (made.reason, answer.problem or ""),
         "simulation": (SIMULATED in made.marks, node.key.simulated),
     }
+    if made.outcome == receipt.COMPLETED:  # a request that failed may not have been read whole
+        wanted["sealed request"] = (made.sealed_request, exchange.sealed_digest)
+    if exchange.auth_key is not None and made.outcome == receipt.COMPLETED:
+        wanted["client authentication"] = (made.client_auth, exchange.auth_key)
     salt = answer.salt
-    if salt is not None:
+    if salt is not None and made.outcome == receipt.COMPLETED:
         if made.salted_request is not None:
             digest = salted(exchange.plain_digest, salt=salt, direction=b"request")
             wanted["plaintext request"] = (made.salted_request, digest)

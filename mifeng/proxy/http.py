@@ -12,6 +12,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -45,6 +46,8 @@ _STATUS: Final = {
     "interrupted": 502,
     "transport": 502,
 }
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1", "gateway", "proxy")
+"""Names by which programs reach this machine; the last two over a unix socket."""
 _OPENAI_TYPES: Final = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit"}
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -110,6 +113,8 @@ class Fronts:
         """Wrap a handler: local token first, errors in the protocol's own shape."""
 
         async def call(request: Request) -> Response:
+            if not _from_this_machine(request):
+                return shape(RefusedError("tenant.forbidden", "a web page may not ask here"))
             if self._token is not None:
                 given = request.headers.get("authorization", "").partition(" ")[2]
                 if not hmac.compare_digest(given.encode(), self._token.encode()):
@@ -267,6 +272,19 @@ class Fronts:
         return Response(text, media_type="text/plain; version=0.0.4")
 
 
+def _from_this_machine(request: Request) -> bool:
+    """Whether a request was made by a program here, and not by a page in somebody's browser.
+
+    Browsers name the page's origin, or say that a request crosses sites; a page that rebinds a
+    name to this address still sends that name as the host.
+    """
+    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+    origin = request.headers.get("origin")
+    local = urlsplit(origin).hostname in _LOCAL if origin else True
+    site = request.headers.get("sec-fetch-site", "none")
+    return host.strip("[]") in _LOCAL and local and site in ("none", "same-origin", "same-site")
+
+
 def _retry(error: MifengError) -> dict[str, str]:
     seconds = error.retry_after_s if isinstance(error, RefusedError) else None
     return {} if seconds is None else {"retry-after": str(seconds)}
@@ -282,7 +300,12 @@ async def _body(request: Request) -> bytes:
     inflate: Any = zlib.decompressobj(wbits=47) if encoding != "identity" else None
     content = bytearray()
     async for chunk in request.stream():
-        content += inflate.decompress(chunk, MAX_BODY) if inflate else chunk
+        try:
+            content += inflate.decompress(chunk, MAX_BODY) if inflate else chunk
+        except zlib.error as exc:
+            raise MalformedError(f"content-encoding: not {encoding}") from exc
         if len(content) > MAX_BODY:
             raise RefusedError("request.too_large", f"at most {MAX_BODY} bytes")
+    if inflate and not inflate.eof:
+        raise MalformedError(f"content-encoding: {encoding} is cut short")
     return bytes(content)

@@ -304,7 +304,10 @@ async def test_threat_26_a_forked_log_is_caught_by_the_node() -> None:
     forked = MemoryLog(key=world.log.key)
     for number in range(9):
         forked.append(b"other history %d" % number)
-    payload = Intent(b"{}", forked.note(), forked.consistency(world.watch.size))
+    _, statement = forked.intent(
+        h=bytes(32), keyset=bytes(32), tenant="bank-a", now=NOW, deadline=NOW + 60
+    )
+    payload = Intent(statement, forked.note(), forked.consistency(world.watch.size))
     with pytest.raises(IntentRefusedError, match=r"log\.inconsistent"):
         world.watch.advance(payload.encode())
 
