@@ -23,12 +23,14 @@ import yaml
 
 import policies
 from attestation.policy import Policy
-from mifeng.crypto import CryptoError
+from mifeng.crypto import CryptoError, sm3
 from mifeng.crypto.providers import providers, require_constant_time
 from mifeng.crypto.randomness import random_bytes
 from mifeng.errors import MifengError
+from mifeng.protocol.entries import PolicyActivated
 from mifeng.protocol.keyset import LogIdentity
 from mifeng.protocol.note import Sm2NoteSigner
+from policies.load import shipped_bytes
 
 from . import events
 from .api import grpc as grpc_api
@@ -137,18 +139,33 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def read_policy(name: str) -> Policy:
-    """Return a shipped policy by name, or one from a file.
+def read_policy(name: str) -> tuple[Policy, bytes]:
+    """Return a shipped policy by name, or one from a file, and the document's bytes.
 
     Raises:
         ConfigError: neither exists, or it does not say exactly what a policy must say.
     """
     try:
         if Path(name).suffix in (".yaml", ".yml"):
-            return policies.load(name)
-        return policies.shipped(name)
+            document = Path(name).read_bytes()
+        else:
+            document = shipped_bytes(name)
+        return policies.parse(document), document
     except (policies.PolicyError, OSError) as exc:
         raise ConfigError(f"policy: {exc}") from exc
+
+
+async def record_policy(audit: AuditLog, policy: Policy, document: bytes) -> None:
+    """Keep the policy beside the log and say it is in force, so that verdicts can be redone."""
+    await audit.put_blob(document)
+    await audit.append(
+        PolicyActivated(
+            at=int(time.time()),
+            name=policy.name,
+            policy=policy.digest,
+            actor=sm3(random_bytes(32)),
+        )
+    )
 
 
 def _uvicorn(app: object, listen: str) -> _Http:
@@ -183,13 +200,11 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    policy, metrics, quota = (
-        read_policy(settings.policy),
-        Metrics(),
-        Quota(challenges=settings.limits.challenges),
-    )
+    policy, document = read_policy(settings.policy)
+    metrics, quota = Metrics(), Quota(challenges=settings.limits.challenges)
     instance = f"gw-{random_bytes(8).hex()}"
     audit = await AuditLog.open(settings.log.settings(instance), read_keys(settings), points=points)
+    await record_policy(audit, policy, document)
     nodes = Nodes(
         addresses={node.node_id: node.address for node in settings.nodes},
         audit=audit,
