@@ -46,6 +46,13 @@ def test_any_answer_arrives_whole_in_equal_frames(
     assert [final for _, final in made] == [False] * (len(made) - 1) + [True]
 
 
+@pytest.mark.parametrize(("ticks", "drawn"), [(1, 3), (2, 3), (4, 6), (7, 12), (13, 24)])
+async def test_answers_are_drawn_out_to_powers_of_two(ticks: int, drawn: int) -> None:
+    """With rounds of three ticks an answer ends after 3, 6, 12, 24, … and nowhere else."""
+    pieces = parts([bytes(FRAME_BYTES)] * ticks)
+    assert len(await frames(pieces, Pacing(tick_s=0.001, round_ticks=3))) == drawn
+
+
 async def test_a_tick_without_anything_sends_a_frame_all_the_same() -> None:
     """While the model thinks, empty frames leave; content waits for the next tick."""
     more = asyncio.Event()
