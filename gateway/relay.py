@@ -240,7 +240,7 @@ class Relay:
         # Proofs chain from message to message, so making one and sending it is one step per node.
         lock = self._intent_locks.setdefault(node.node_id, asyncio.Lock())
         async with lock:
-            head = self._audit.checkpoint()
+            head = await self._audit.catch_up(link.log_size)
             size = head.checkpoint.size
             path: tuple[bytes, ...] = ()
             if 0 < link.log_size < size:
