@@ -16,6 +16,7 @@ import contextlib
 import http.client
 import json
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
@@ -53,7 +54,7 @@ _CODES: Final[Mapping[int, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "engine.busy",
 }
 MAX_ANSWER: Final = 256 << 20
-_DONE: Final = b"data: [DONE]"
+_FINISHED: Final = re.compile(rb'^data: ?\[DONE\]|"finish_reason": ?"', re.MULTILINE)
 _TAIL: Final = 64
 _CONNECT_S: Final = 5.0
 _HEALTH_S: Final = 2.0
@@ -199,12 +200,18 @@ async def whole(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the stream as it comes, and insist on its end: a cut answer must not pass."""
-    tail = b""
+    """Yield the stream as it comes, and insist on its end: a cut answer must not pass.
+
+    The end is `[DONE]`, or for engines that leave it out a reason to finish. Neither can be said
+    by a model: inside its text the quotes would be escaped.
+    """
+    tail, ended = b"", False
     async for piece in whole(answer):
-        tail = (tail + piece)[-_TAIL:]
+        window = tail + piece
+        ended = ended or _FINISHED.search(window) is not None
+        tail = window[-_TAIL:]
         yield piece
-    if not tail.rstrip().endswith(_DONE):
+    if not ended:
         raise EngineError("engine.interrupted", "the engine's stream ended early")
 
 

@@ -68,6 +68,7 @@ class Server:
             return JSONResponse({"error": {"message": f"bad: {raw!r}"}}, status_code=status)
         salt = str(body.pop("cache_salt", ""))
         cut = body.pop("test_cut", False)
+        mute = body.pop("test_mute", False)
         data = bytearray(json.dumps(body).encode())
         job = Job(
             operation=OPERATIONS[request.url.path],
@@ -87,7 +88,7 @@ class Server:
             async for piece in pieces:
                 if cut and piece.endswith(b"[DONE]\n\n"):
                     return
-                yield piece
+                yield piece.removesuffix(b"data: [DONE]\n\n") if mute else piece
                 await asyncio.sleep(0.002)
 
         return StreamingResponse(events(), media_type="text/event-stream")

@@ -213,6 +213,15 @@ async def test_a_stream_without_its_end_is_an_error(engine: OpenAiEngine) -> Non
     assert caught.value.code == "engine.interrupted"
 
 
+async def test_a_reason_to_finish_is_an_end(engine: OpenAiEngine) -> None:
+    """Some engines leave [DONE] out; their streams pass as they are."""
+    raw = await answer(engine, document(stream=True, test_mute=True))
+    assert b"[DONE]" not in raw
+    assert text_of(raw + b"data: [DONE]\n\n") == text_of(
+        await answer(engine, document(stream=True))
+    )
+
+
 async def test_leaving_early_stops_the_engine_s_work(engine: OpenAiEngine, where: Path) -> None:
     """Closing the answer closes the connection, and the engine frees its slot."""
     pieces = engine.run(job(document(stream=True, max_tokens=480)))
