@@ -51,9 +51,9 @@ _PARSE_ERRORS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Certificate:
-    """One certificate, every field read, none believed yet."""
+    """One certificate, every field read, none believed yet. Two are equal when their DER is."""
 
     cert: x509.Certificate
     der: bytes
@@ -74,6 +74,14 @@ class Certificate:
     signs_certificates: bool
     signs_crls: bool
     signs_data: bool
+
+    # Generated equality would ask `x509.Extensions`, which knows identity only: two readings of
+    # one certificate would differ as soon as the cache below has forgotten the first.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
 
     def private(self, oid: str) -> bytes | None:
         """Return the raw value of an extension that `cryptography` does not know, or None."""

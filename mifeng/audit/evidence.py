@@ -5,7 +5,7 @@ every piece of evidence and collateral in it is one the entry names, in the entr
 the entry's nonce. It is judged at the recorded instant, with the recorded collateral, under the
 recorded policy, and under the auditor's own. No clock, no network.
 
-Source: docs/spec/keyset.md §4, §5; docs/spec/audit-pack.md §4.4.
+Source: docs/spec/keyset.md §4, §5; docs/spec/audit-pack.md §4.
 """
 
 from collections.abc import Mapping

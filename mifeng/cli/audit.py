@@ -194,7 +194,13 @@ def diff(left: Path, right: Path, as_json: bool) -> None:
 
 @command.command("table")
 @pack_argument
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), required=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv"]),
+    required=True,
+    help="JSON lines, or CSV.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to make.")
 def table(pack: Path, form: str, out: Path) -> None:
     """Write the entries of a pack as JSON lines, or as CSV for spreadsheets."""
@@ -209,8 +215,16 @@ def table(pack: Path, form: str, out: Path) -> None:
 @command.command("report")
 @pack_argument
 @trust_option
-@click.option("--profile", type=click.Choice(list(PROFILES)), required=True)
-@click.option("--format", "form", type=click.Choice(["html", "json"]), required=True)
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), required=True, help="Standard to answer."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "json"]),
+    required=True,
+    help="To read, or to process.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to make.")
 @jobs_option
 @click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", help="Language.")

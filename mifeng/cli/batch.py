@@ -35,7 +35,13 @@ def command() -> None:
     help="Directory for results, receipts and the manifest. Give it again to resume.",
 )
 @click.option("--input", "input_name", help="BYTES input a file becomes; the only one, if omitted.")
-@click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 256))
+@click.option(
+    "--jobs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Requests under way at once.",
+)
 @click.pass_context
 def submit(
     context: click.Context,

@@ -20,6 +20,7 @@ from attestation.x509 import (
     MAX_CRL_BYTES,
     MAX_FILE_BYTES,
     Certificate,
+    _read_certificate,
     check_crl,
     crl_window,
     is_revoked,
@@ -344,3 +345,13 @@ def test_values_are_frozen() -> None:
     with pytest.raises(AttributeError):
         MID.subject = ""  # type: ignore[misc]
     assert replace(MID, serial=1).serial == 1
+
+
+def test_a_certificate_read_again_is_the_same() -> None:
+    """Equality is that of the DER: it holds after the cache of readings has let go of the first."""
+    _read_certificate.cache_clear()
+    again = load_certificate(MID.der, what="x", code="x")
+    assert again is not MID
+    assert (again, hash(again)) == (MID, hash(MID))
+    assert again != LEAF
+    assert again != MID.der
