@@ -1,7 +1,11 @@
 """Questions for Hygon and NVIDIA from SIMULATED evidence, against what their verifiers need."""
 
+import pytest
+
 from attestation.evidence import Collateral, Evidence, EvidenceKind, Role
 from attestation.hygon_csv.report import parse
+from attestation.nvidia.device import authenticate
+from attestation.nvidia_gpu import firmware
 from gateway.collateral import sources
 from gateway.collateral.sources import Urls
 from tests.harness.tee import hygon, nvidia
@@ -37,3 +41,21 @@ def test_nvidia_questions() -> None:
     answer = nvidia.Response(certs=device.certs, position=1).der()
     left = sources.second(evidence, Collateral((*more, (Role.OCSP, answer))), Urls()).missing
     assert len(left) == len(statuses) - 1
+
+
+@pytest.mark.parametrize("device", [nvidia.gpu(), nvidia.blackwell()], ids=["hopper", "blackwell"])
+def test_manifests_are_those_the_verifier_needs(device: nvidia.Device) -> None:
+    """The names asked for are the names the verified device calls for."""
+    given = Collateral(((Role.CERT_CHAIN, nvidia.pem(device.certs)),))
+    evidence = Evidence(EvidenceKind.NVIDIA_GPU, device.report())
+    verified = authenticate(
+        evidence.kind,
+        evidence.raw,
+        given,
+        roots=(nvidia.device_root(),),
+        blocks=len(device.blocks),
+        now=nvidia.NOW,
+    )
+    asked = sources.plan(evidence, given, Urls()).missing
+    names = [(each.role, each.url.rpartition("/")[2]) for each in asked]
+    assert names == [(need.role, need.rim_id) for need in firmware.needs(verified)]

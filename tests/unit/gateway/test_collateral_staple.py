@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from attestation.amd_snp.report import parse
+from attestation.amd_snp.verifier import AmdSnpVerifier
 from attestation.bundle import Bundle, Freshness
 from attestation.errors import EvidenceUntrustedError
 from attestation.evidence import Collateral, Evidence, EvidenceKind, Role
@@ -219,3 +220,16 @@ def test_an_answer_from_the_future_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvidenceUntrustedError, match="issue date"):
         store.keep(request, Answer(body=body.encode()), now=intel.NOW)
     assert store.find(request) is None
+
+
+async def test_a_bare_snp_report_becomes_verifiable(tmp_path: Path) -> None:
+    """Key, chain and revocation list are stapled, and the verifier accepts them."""
+    platform = snp.SnpPlatform()
+    given = replace(bundle(), cpu=Evidence(EvidenceKind.AMD_SNP, platform.report()))
+    vendor = Vendor(otherwise=Reply(body=platform.vek))
+    vendor.replies["/vcek/v1/Milan/cert_chain"] = Reply(body=platform.ask + platform.ark)
+    vendor.replies["/vcek/v1/Milan/crl"] = Reply(body=platform.crl())
+    async with serving(vendor), Fetcher(QUICK) as fetcher:
+        made = await stapler(vendor, fetcher, tmp_path, Clock(float(snp.NOW))).staple(given)
+    verifier = AmdSnpVerifier(platform.roots)
+    assert not verifier.verify(made.cpu.raw, made.cpu_collateral, now=snp.NOW).refused
