@@ -38,7 +38,7 @@ class FrameType(IntEnum):
 
     DATA = 0
     KEEP_ALIVE = 1
-    """Nothing; padding traffic, or a sign of life while a model thinks."""
+    """A sign of life while a model thinks. Its type is in the clear: empty DATA hides as filler."""
     ERROR = 2
     """A problem the node met after the claim: JSON `{code, message}`. Always FINAL."""
     CLIENT_AUTH = 3
