@@ -19,6 +19,7 @@ from pydantic_settings import (
 from .auditlog import config as auditlog
 from .auditlog.places import PostgresGuardPlace, PostgresPlace, S3Place
 from .auditlog.retention import DEFAULT_DAYS, FLOOR_DAYS
+from .collateral.config import CollateralConfig
 from .tenants import StoredKey, Tenant
 
 PREFIX: Final = "MIFENG_GATEWAY__"
@@ -237,6 +238,8 @@ class GatewayConfig(BaseSettings):
     tenants: Annotated[list[TenantConfig], Field(min_length=1)]
     require_constant_time_crypto: bool
     limits: LimitsConfig = LimitsConfig()
+    collateral: CollateralConfig | None = None
+    """Vendors to ask for what nodes do not bring along; left out, none is asked."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -205,11 +205,13 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     instance = f"gw-{random_bytes(8).hex()}"
     audit = await AuditLog.open(settings.log.settings(instance), read_keys(settings), points=points)
     await record_policy(audit, policy, document)
+    stapler, fetcher = settings.collateral.stapler() if settings.collateral else (None, None)
     nodes = Nodes(
         addresses={node.node_id: node.address for node in settings.nodes},
         audit=audit,
         policy=policy,
         identity=LogIdentity.of(audit.pin),
+        stapler=stapler,
     )
     limits = settings.limits
     relay = Relay(
@@ -260,6 +262,8 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
             await rpc.stop(grace=5)
         await asyncio.gather(serving, return_exceptions=True)
         await nodes.close()
+        if fetcher is not None:
+            await fetcher.close()
         await audit.close()
         log.info("gateway.stopped")
 

@@ -31,6 +31,7 @@ from mifeng.version import VERSION
 from .admission import Lease, Rejection, admit
 from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError, NotInLogError
 from .auditlog.log import AuditLog
+from .collateral.staple import Stapler
 from .events import log
 from .link import Link, LinkLostError
 from .pool.rank import Candidate
@@ -90,12 +91,16 @@ class Nodes:
         audit: AuditLog,
         policy: Policy,
         identity: LogIdentity,
+        stapler: Stapler | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take node id → address, the log, and the operator's appraisal policy."""
+        """Take node id → address, the log, the operator's appraisal policy, and who asks vendors.
+
+        Without `stapler`, nodes bring all their collateral along.
+        """
         self._nodes = {name: Node(name, address) for name, address in addresses.items()}
         self._audit, self._policy, self._identity = audit, policy, identity
-        self._clock = clock
+        self._stapler, self._clock = stapler, clock
         self._tasks: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Event()
@@ -137,18 +142,21 @@ class Nodes:
         """
         if node.link is None or node.lease is None:
             raise ProblemError("node.unavailable", retry_after_s=1)
-        bundle = await self._challenge(node.link, freshness)
+        raw = await self._challenge(node.link, freshness)
         try:
-            digest = Bundle.decode(bundle).keyset
+            bundle = await self._completed(Bundle.decode(raw))
         except AttestationError as exc:
             raise ProblemError("node.unavailable", retry_after_s=1) from exc
-        found = node.keyset_entries.get(sm3(digest))
+        found = node.keyset_entries.get(sm3(bundle.keyset))
         if found is None:
             # The node has just rotated; its new keyset is about to be admitted.
             raise ProblemError("node.unavailable", retry_after_s=1)
         index, entry = found
         proof = await self._audit.inclusion(index)
-        return Offer(bundle, entry, proof).encode()
+        return Offer(raw if self._stapler is None else bundle.encode(), entry, proof).encode()
+
+    async def _completed(self, bundle: Bundle) -> Bundle:
+        return bundle if self._stapler is None else await self._stapler.staple(bundle)
 
     async def _challenge(self, link: Link, freshness: Freshness) -> bytes:
         try:
@@ -206,17 +214,25 @@ class Nodes:
         except AttestationError as exc:
             log.warning("node.malformed", node=node.node_id, code=exc.code)
             raise LinkLostError from exc
-        now = int(self._clock())
+        verdict: Lease | Rejection
+        try:
+            bundle = await self._completed(bundle)
+        except AttestationError as exc:
+            # Collateral older than its vendor has already shown: refused, the reason on record.
+            now = int(self._clock())
+            verdict = Rejection(sm3(bundle.keyset), exc.findings)
+        else:
+            now = int(self._clock())
+            verdict = await asyncio.to_thread(
+                admit,
+                bundle,
+                self._policy,
+                nonce32=freshness.nonce32,
+                log=self._identity,
+                node_id=node.node_id,
+                now=now,
+            )
         node.renewed = now
-        verdict = await asyncio.to_thread(
-            admit,
-            bundle,
-            self._policy,
-            nonce32=freshness.nonce32,
-            log=self._identity,
-            node_id=node.node_id,
-            now=now,
-        )
         blobs = await self._keep_blobs(bundle)
         if isinstance(verdict, Rejection):
             codes = tuple(sorted({finding.code for finding in verdict.findings}))
