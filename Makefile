@@ -41,7 +41,7 @@ contracts: $(STAMP)  ## who may import whom
 bench: $(STAMP)  ## every benchmark, quick form
 	$(BIN)/python -m benchmarks all --quick
 
-soak: $(STAMP)  ## the long drills, whose results are recorded in docs/performance.md
+soak: $(STAMP)  ## the long drills, whose results are recorded in docs/storage.md
 	$(BIN)/python -m tests.drills.soak
 
 docs: $(STAMP)  ## regenerate vectors and tables that documents show, and fail if they drift

@@ -1,4 +1,4 @@
-"""The long drills, by hand: `make soak`. What they gave is recorded in docs/performance.md.
+"""The long drills, by hand: `make soak`. What they gave is recorded in docs/storage.md.
 
 50 kills of the gateway at failpoints under load; a 1 GiB body over HTTP and gRPC;
 1 000 000 fuzzed inputs per parser of evidence
