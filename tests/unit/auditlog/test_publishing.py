@@ -226,7 +226,10 @@ async def test_a_lost_guard_is_made_anew(tmp_path: Path) -> None:
     lose_database(tmp_path)
     (tmp_path / "guard").unlink()
     restore(DirectoryTarget(tmp_path / "out"), settings, KEYS)
-    await (await start(replace(settings, instance="g2"))).close()
+    assert (tmp_path / "guard").exists()
+    again = await start(replace(settings, instance="g2"))
+    assert again.size > 20
+    await again.close()
 
 
 @pytest.mark.parametrize("damage", ["entry", "bundle", "note", "blob", "nothing there"])
