@@ -47,7 +47,7 @@ class Freshness:
 
     @property
     def nonce32(self) -> bytes:
-        """The 32 bytes every piece of evidence in the bundle commits to (DESIGN §5)."""
+        """The 32 bytes every piece of evidence in the bundle commits to (docs/spec/binding.md)."""
         return sm3(_FRESHNESS_LABEL + bytes([self.kind]) + self.x)
 
 

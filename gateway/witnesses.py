@@ -5,7 +5,7 @@ enough witnesses have answered, the checkpoint before stays the newest one; appe
 on meanwhile, and a promise's time is the limit. A witness that answers 409 at a size the log never
 had, or 422, knows another history of this log: that is an alarm, not a retry.
 
-Source: c2sp.org/tlog-witness; docs/spec/witness.md §6; DESIGN §8.
+Source: c2sp.org/tlog-witness; docs/spec/witness.md §6.
 """
 
 import asyncio

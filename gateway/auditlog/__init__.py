@@ -1,4 +1,4 @@
-"""The append-only audit log: what was asked, allowed, answered and refused (DESIGN §8).
+"""The append-only audit log: what was asked, allowed, answered and refused.
 
 `log.AuditLog` is what the gateway uses. Below it: `sequencer` decides what an append writes,
 `writer` carries it out in groups, `store` says what storage must do, `sqlite` and `postgres` do it,

@@ -4,7 +4,7 @@ Entry 0 names the first key and is signed by it; a rotation is signed by the key
 a log with a key that its last KEY entry does not name, and that the named one does not
 introduce, is refused. Pure.
 
-Source: DESIGN §5; docs/spec/log.md §8.5.
+Source: docs/spec/log.md §8.5.
 """
 
 from mifeng.protocol.checkpoint import LogPin

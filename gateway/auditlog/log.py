@@ -4,7 +4,7 @@ What a method returns is durable. If the log is down it raises `LogUnavailableEr
 gateway dispatches and releases nothing. Entries are written by one thread in groups (`writer`);
 checkpoints are published by a task; proofs are made from memory or the store.
 
-Source: DESIGN §8; docs/spec/log.md.
+Source: docs/spec/log.md.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Order the nodes that could serve a model. Pure.
 
-The gateway ranks and the client chooses and seals: route first, seal second (DESIGN §2).
+The gateway ranks and the client chooses and seals: route first, seal second (docs/adr/0003).
 """
 
 from collections.abc import Iterable

@@ -4,5 +4,5 @@
 checked, `story` tells one request in plain words, `compare` sets two packs side by side, `watch`
 follows a live log. Nothing here is needed to serve a request, and nothing here trusts the gateway.
 
-Source: docs/spec/audit-pack.md; DESIGN §8.
+Source: docs/spec/audit-pack.md.
 """

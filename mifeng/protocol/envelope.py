@@ -10,7 +10,7 @@ first decryption: no ciphertext opens to two plaintexts under two keys. The answ
 from the request's secret, never from a key the request names, so whoever rewrites the request
 cannot have the answer sealed to itself.
 
-One recipient per request is deliberate (DESIGN §2). Randomness is not a parameter: an API that
+One recipient per request is deliberate (docs/adr/0003). Randomness is not a parameter: an API that
 accepts a seed is an API for reusing one.
 
 Source: docs/spec/envelope.md §3–§4.

@@ -1,6 +1,6 @@
 """Gateway, node and log in one process, honest; tests override one method to lie.
 
-`World.offer` and `World.exchange` are what a real gateway does, in the order DESIGN §2 gives.
+`World.offer` and `World.exchange` are what a real gateway does, in the order of docs/data-path.md.
 The node inside is the real executor with real keys; only its silicon is simulated.
 """
 
