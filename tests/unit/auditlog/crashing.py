@@ -4,11 +4,13 @@
 
 Each case is a forked child on the same log: it recovers, works, and dies by SIGKILL when it
 reaches POINT for the NTH time. Everything it was acknowledged is appended to `FOLDER/acked` as
-it learns of it (page cache survives SIGKILL), every note it published to `FOLDER/notes`.
+it learns of it (page cache survives SIGKILL), every note it published to `FOLDER/notes`. The log
+is a SQLite file, or in the PostgreSQL that `FOLDER/dsn` points to, if there is that file.
 """
 
 import asyncio
 import hashlib
+import importlib
 import os
 import signal
 import sys
@@ -19,6 +21,7 @@ from gateway.auditlog.config import LogConfig
 from gateway.auditlog.errors import AuditLogError
 from gateway.auditlog.keys import LogKeys
 from gateway.auditlog.log import AuditLog
+from gateway.auditlog.places import PostgresPlace
 from mifeng.crypto import Sm2PrivateKey
 from mifeng.crypto.signatures import SigningKey
 from mifeng.protocol import dsse
@@ -26,6 +29,8 @@ from mifeng.protocol import dsse
 ORIGIN = "log.example/crash"
 SCALAR = bytes(31) + b"\x07"
 WORKERS = 12
+LEASE_S = 1
+"""PostgreSQL: how long the intents of one that was killed wait for another to end them."""
 RECEIPT = dsse.sign(b"{}", "application/vnd.mifeng.receipt+json", SigningKey.generate("sm2"))
 
 
@@ -36,13 +41,15 @@ def keys() -> LogKeys:
 
 def config(folder: Path, instance: str) -> LogConfig:
     """Return where the log is; it publishes as fast as it can."""
+    dsn = folder / "dsn"
     return LogConfig(
-        path=folder / "log.db",
+        path=PostgresPlace(dsn=dsn, schema="crash") if dsn.exists() else folder / "log.db",
         guard=folder / "guard",
         origin=ORIGIN,
         instance=instance,
         twin=False,
         publish_every_s=0.002,
+        lease_s=LEASE_S,
     )
 
 
@@ -107,6 +114,8 @@ async def work(folder: Path, instance: str, killer: Killer) -> None:
 
 def main(folder: Path, cases: list[str]) -> int:
     """Run the cases one after the other; return 0 if each died as it should."""
+    if (folder / "dsn").exists():
+        importlib.import_module("gateway.auditlog.postgres")  # once, not in every child
     for count, case in enumerate(cases):
         point, _, nth = case.partition(":")
         pid = os.fork()

@@ -1,6 +1,8 @@
 """`kill -9` at every failpoint, over and over, on one log: nothing acknowledged is lost.
 
-`MIFENG_CRASH_ROUNDS` sets how often the round of all failpoints is run (default 1).
+On SQLite, and on a real PostgreSQL. A cycle is a log's whole life: a process opens it, closes what
+the one before left open, logs for twelve callers, and dies at a failpoint. `MIFENG_CRASH_ROUNDS`
+sets how often the round of 21 of them is run (default 2).
 """
 
 import asyncio
@@ -9,8 +11,13 @@ import os
 import random
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from gateway.auditlog import log as auditlog
@@ -21,8 +28,9 @@ from mifeng.protocol.merkle import SM3
 from mifeng.protocol.note import Sm2NoteSigner
 from tests.unit.auditlog import crashing
 from tests.unit.auditlog.harness import assert_each_intent_ends_once, mth, roots, stored
+from tests.unit.auditlog.postgresserver import Server
 
-ROUNDS = int(os.environ.get("MIFENG_CRASH_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("MIFENG_CRASH_ROUNDS", "2"))
 ROOT = Path(__file__).parents[3]
 
 
@@ -46,35 +54,62 @@ async def recover(folder: Path) -> int:
     return opened.checkpoint().tree.size
 
 
-@pytest.fixture(scope="module")
-def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a log whose writer was killed at every failpoint."""
+@dataclass(frozen=True)
+class Crashed:
+    """What is left of a log whose writer was killed at every failpoint."""
+
+    folder: Path
+    held: list[bytes]
+    """Every entry, read with nothing of ours."""
+
+
+def held_in_postgres(server: Server) -> list[bytes]:
+    """Return every entry, read with nothing of ours."""
+    with psycopg.connect(server.dsn) as connection:
+        rows = connection.execute("SELECT idx, data FROM crash.entries ORDER BY idx").fetchall()
+    assert [index for index, _ in rows] == list(range(len(rows))), "a gap in the log"
+    return [data for _, data in rows]
+
+
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("pg"))]
+)
+def crashed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Crashed]:
+    """Kill a log's writer at every failpoint, again and again, then recover it."""
     folder = tmp_path_factory.mktemp("crash")
-    create(crashing.config(folder, "first"))
-    command = [sys.executable, "-m", crashing.__name__, str(folder), *cases(ROUNDS)]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    size = asyncio.run(recover(folder))
-    assert size == len(stored(folder / "log.db"))
-    return folder
+    with Server.run() if request.param == "postgres" else nullcontext() as server:
+        if server is not None:
+            server.dsn_file(folder)
+        create(crashing.config(folder, "first"))
+        command = [sys.executable, "-m", crashing.__name__, str(folder), *cases(ROUNDS)]
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        if server is not None:
+            time.sleep(crashing.LEASE_S + 0.5)
+        size = asyncio.run(recover(folder))
+        held = stored(folder / "log.db") if server is None else held_in_postgres(server)
+        assert size == len(held)
+        yield Crashed(folder, held)
 
 
-def test_no_acknowledged_entry_is_lost(crashed: Path) -> None:
+def test_no_acknowledged_entry_is_lost(crashed: Crashed) -> None:
     """Every entry that anybody was told of is where they were told, with the same bytes."""
-    held = stored(crashed / "log.db")
-    acked = (crashed / "acked").read_text().splitlines()
+    held = crashed.held
+    acked = (crashed.folder / "acked").read_text().splitlines()
     assert len(acked) > 500
     for line in acked:
         index, digest = line.split()
         assert hashlib.sha256(held[int(index)]).hexdigest() == digest
 
 
-def test_no_checkpoint_forks(crashed: Path) -> None:
+def test_no_checkpoint_forks(crashed: Crashed) -> None:
     """Every note ever shown is signed and has the root that an independent rebuild gives."""
-    held = stored(crashed / "log.db")
+    held = crashed.held
     signer = Sm2NoteSigner(crashing.ORIGIN, crashing.keys().signer)
     pin = LogPin(origin=crashing.ORIGIN, world=SM3, keys=(signer.key,), witnesses=(), quorum=0)
-    notes = {bytes.fromhex(line) for line in (crashed / "notes").read_text().splitlines()}
+    notes = {bytes.fromhex(line) for line in (crashed.folder / "notes").read_text().splitlines()}
     claims = [checkpoint.verify(note, pin).checkpoint for note in notes]
     expected = roots(held, [claim.size for claim in claims])
     assert len(expected) > 10
@@ -83,9 +118,9 @@ def test_no_checkpoint_forks(crashed: Path) -> None:
     assert all(mth(held[:size]) == expected[size] for size in some)
 
 
-def test_every_intent_was_closed_once(crashed: Path) -> None:
+def test_every_intent_was_closed_once(crashed: Crashed) -> None:
     """Intents left open by a crash are orphaned by the next process, and none is closed twice."""
-    held = stored(crashed / "log.db")
+    held = crashed.held
     assert_each_intent_ends_once(held)
     restarted = [raw for raw in held if b'"gateway.restart"' in raw]
     assert restarted
