@@ -14,7 +14,7 @@ from .evidence import EvidenceKind
 
 
 class Tier(IntEnum):
-    """How much the evidence can prove at best; ordered, higher proves more (docs/spec/appraisal.md)."""
+    """How much the evidence can prove at best; ordered, higher proves more (appraisal.md)."""
 
     SIMULATED = 0
     ENDORSED_BY_CALLER = 1
