@@ -1,6 +1,6 @@
 """Collecting evidence: the node's side of attestation.
 
-An `Attester` asks this machine's hardware to sign the binding (docs/spec/binding.md), returns a bundle.
+An `Attester` asks this machine's hardware to sign the binding of docs/spec/binding.md in a bundle.
 Which attester runs is named in the measured configuration; a missing device is an error.
 """
 
