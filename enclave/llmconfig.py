@@ -18,6 +18,7 @@ class LlmConfig(_Strict):
     slots: Annotated[int, Field(ge=1, le=256)] = 8
     chunk: Annotated[int, Field(ge=1)] = 64
     budget: Annotated[int, Field(ge=1)] = 128
+    per_tenant: Annotated[int, Field(ge=0)] = 0
     per_isolation: Annotated[int, Field(ge=0)] = 0
     waiting: Annotated[int, Field(ge=1)] = 1024
     kept: Annotated[int, Field(ge=0)] = 0

@@ -4,8 +4,9 @@ From the first token on, every tick sends the same number of frames of the small
 whether anything was made meanwhile or not, until the answer has left and the number of ticks is
 `round_ticks` times a power of two. Sizes, counts and times then say only: when the first token
 came, and between which powers of two the answer's length lies, which the receipt says anyway.
-What was made during a tick travels in the next one, together. The answer's last byte is not held
-back: what is drawn out is the silence after it, and the receipt.
+What was made during a tick travels in the next one, together: an engine that waits for the `Beat`
+makes one piece of it, shortly before the frame leaves. The answer's last byte is not held back:
+what is drawn out is the silence after it, and the receipt.
 
 Frames without content are DATA frames of no bytes, not KEEP_ALIVE: a frame's type can be read by
 whoever carries it.
@@ -23,6 +24,8 @@ from mifeng.protocol.stream import LENGTH_BYTES, MIN_BUCKET
 FRAME_BYTES: Final = MIN_BUCKET - LENGTH_BYTES
 """What fits into a frame of the smallest size."""
 _STEP: Final = 1e-9
+_LEAD_S: Final = 0.002
+"""How long before a frame leaves the beat comes: enough for a piece to be made and fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,27 @@ class Paced(Protocol):
     def pacing(self) -> Pacing | None:
         """How its streams are paced; None sends pieces as they come."""
         ...
+
+
+class Beat:
+    """When a paced answer is about to be looked at; belongs to one stream.
+
+    An engine may wait for it before it makes a piece of what it has, so that the piece holds
+    everything up to now. The first wait returns at once, each later one once per tick.
+    """
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until the answer is looked at, and take that look for the piece being made."""
+        await self._event.wait()
+        self._event.clear()
+
+    def strike(self) -> None:
+        """Say that the answer is about to be looked at."""
+        self._event.set()
 
 
 async def attended(
@@ -83,6 +107,7 @@ async def paced(
     pieces: AsyncIterator[bytes],
     pacing: Pacing,
     *,
+    beat: Beat | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[tuple[bytes, bool]]:
     """Yield what each frame carries, when it is due, and whether it is the final one.
@@ -90,6 +115,7 @@ async def paced(
     Args:
         pieces: the answer as it is made; read no further than one tick ahead.
         pacing: see the class.
+        beat: struck before each tick, for an engine that waits for it.
         sleep: waits for so many seconds.
 
     Raises:
@@ -111,6 +137,10 @@ async def paced(
                     return
             # A tick that came late is not made good by two at once: that would show.
             due = max(due + pacing.tick_s, loop.time())
+            if beat is not None:
+                if (wait := due - _LEAD_S - loop.time()) > _STEP:
+                    await sleep(wait)
+                beat.strike()
             if (wait := due - loop.time()) > _STEP:
                 await sleep(wait)
     finally:

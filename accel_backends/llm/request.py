@@ -54,6 +54,8 @@ class Limits:
     budget: int = 128
     """Most prompt tokens per step, ≥ `chunk`: bounds what a long prompt adds to one token's
     latency in the other rows."""
+    per_tenant: int = 0
+    """Most slots of one tenant; 0 sets no bound below `slots`."""
     per_isolation: int = 0
     """Most slots of one isolation domain; 0 sets no bound below `slots`."""
     waiting: int = 1024
@@ -71,6 +73,8 @@ class Request:
     """Requests share key-value rows only if these are equal."""
     most: int
     """Most tokens of the answer, ≥ 1."""
+    tenant: str = ""
+    """Who takes turns with others for slots; shares nothing, see `queue`."""
     stop: frozenset[int] = frozenset()
     """Tokens that end the answer; they are not part of it."""
     sampling: Sampling = field(default_factory=Sampling)

@@ -3,7 +3,8 @@
 One call of `SlotEngine.step`:
 
     1  reap      cancelled and late requests leave; their rows are wiped
-    2  admit     waiting requests get free rows, each isolation domain in turn, up to its quota
+    2  admit     waiting requests get free rows, tenants in turn, then their isolation domains,
+                 each up to its quota
     3  prefill   chunks of prompts, at most `budget` tokens, each row in turn
     4  decode    one token for every row whose prompt is done, in one batch
 
@@ -140,7 +141,8 @@ class SlotEngine:
         with self._lock:
             arrived, self._incoming = self._incoming, deque()
         for ticket in arrived:
-            self._waiting.push(ticket.request.isolation, ticket)
+            request = ticket.request
+            self._waiting.push(request.tenant, request.isolation, ticket)
         self._reap(now)
         self._admit()
         self._prefill()
@@ -166,7 +168,8 @@ class SlotEngine:
     def _reap(self, now: float) -> None:
         for ticket in list(self._waiting):
             if reason := _over(ticket, now):
-                self._waiting.remove(ticket.request.isolation, ticket)
+                request = ticket.request
+                self._waiting.remove(request.tenant, request.isolation, ticket)
                 self._drop(ticket, reason)
         for index, row in enumerate(self._rows):
             if isinstance(row, _Row) and (reason := _over(row.ticket, now)):
@@ -189,12 +192,14 @@ class SlotEngine:
                 self._queued -= 1
             self._place(ticket, index)
 
-    def _may(self, isolation: bytes) -> bool:
-        if not self._limits.per_isolation:
-            return True
-        rows = (row for row in self._rows if isinstance(row, _Row))
-        used = sum(row.ticket.request.isolation == isolation for row in rows)
-        return used < self._limits.per_isolation
+    def _may(self, tenant: str, isolation: bytes) -> bool:
+        running = [row.ticket.request for row in self._rows if isinstance(row, _Row)]
+        of_tenant = sum(each.tenant == tenant for each in running)
+        of_domain = sum(each.isolation == isolation for each in running)
+        limits = self._limits
+        return of_tenant < (limits.per_tenant or limits.slots) and of_domain < (
+            limits.per_isolation or limits.slots
+        )
 
     def _free(self) -> int | None:
         """Return the lowest free row, or the one kept longest."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclave.pacing import FRAME_BYTES, Paced, Pacing, attended, paced
+from enclave.pacing import FRAME_BYTES, Beat, Paced, Pacing, attended, paced
 from mifeng.protocol.stream import MIN_BUCKET, FrameType, bucket
 
 
@@ -107,6 +107,47 @@ async def test_a_source_is_read_no_further_than_needed() -> None:
         await anext(stream)
     assert made * 100 <= 20 * FRAME_BYTES + 3 * 2 * FRAME_BYTES
     await stream.aclose()
+
+
+async def test_what_a_tick_made_is_one_piece() -> None:
+    """An engine that waits for the beat is asked once a tick, however often it could answer."""
+    beat, made = Beat(), 0
+
+    async def counts() -> AsyncIterator[bytes]:
+        nonlocal made
+        for number in range(40):
+            await beat.wait()
+            made += 1
+            yield b"%d," % number
+
+    async def settled(_: float) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    seen: list[bytes] = []
+    stream = paced(counts(), Pacing(tick_s=0.02, round_ticks=8), beat=beat, sleep=settled)
+    async for data, _ in stream:
+        seen.append(data)
+        assert made == min(len(seen), 40)
+    assert seen[:41] == [b"%d," % number for number in range(40)] + [b""]
+
+
+async def test_the_beat_comes_before_the_frame() -> None:
+    """Each tick strikes shortly before its frame is due, so that the piece can be made."""
+    naps: list[float] = []
+
+    async def counted(seconds: float) -> None:
+        naps.append(seconds)
+        await asyncio.sleep(seconds)
+
+    stream = paced(parts([b"x"]), Pacing(tick_s=0.02), beat=Beat(), sleep=counted)
+    for _ in range(3):
+        await anext(stream)
+    await stream.aclose()
+    long, short = naps[0::2], naps[1::2]
+    assert len(long) == len(short) == 2
+    assert all(0.002 < each <= 0.018 for each in long)
+    assert all(each <= 0.002 for each in short)
 
 
 async def test_an_error_of_the_model_comes_through_and_closes_it() -> None:
