@@ -29,6 +29,12 @@ _HEX: Final = re.compile(rb"(?:0[xX])?((?:[0-9a-fA-F]{2})+)")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 _TEXT: Final = re.compile(rb"[\t\n\r\x20-\x7e]+")
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]*)-----END \1-----")
+_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----"
+)
+_CERTIFICATE_FILES: Final = frozenset(
+    {Role.CERT_CHAIN, Role.VEK, Role.ASK, Role.ARK, Role.DEV_CERT, Role.AK_CERT}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,7 @@ def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
             raise malformed(f"{code}.size", what, f"<= {MAX_EVIDENCE_BYTES} bytes", len(each))
     if not data:
         raise malformed(f"{code}.size", "evidence", "at least 1 byte", 0)
+    collateral = Collateral(tuple((role, _bare(role, each)) for role, each in collateral.items))
     if _is_json(data):
         return _from_json(kind, data, collateral, code=code)
     raw = text_to_bytes(data, what="evidence", code=code) if is_text(data) else data
@@ -71,6 +78,19 @@ def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
     if raw != data and _is_json(raw):
         return _from_json(kind, raw, collateral, code=code)
     return (Unit(evidence=Evidence(kind, raw), collateral=collateral),)
+
+
+def _bare(role: Role, data: bytes) -> bytes:
+    """Return a PEM file of certificates without explanatory text around its blocks (RFC 7468 §2).
+
+    Tools write subjects and comments there. A file whose rest has dashes is left as it is: a block
+    that is not understood must not pass for text.
+    """
+    if role not in _CERTIFICATE_FILES or b"-----BEGIN" not in data:
+        return data
+    if b"-----" in _CERTIFICATE.sub(b"", data):
+        return data
+    return b"\n".join(_CERTIFICATE.findall(data)) + b"\n"
 
 
 def is_text(data: bytes) -> bool:

@@ -62,7 +62,7 @@ class AzureVtpmVerifier:
         optionally `ak-cert`.
         """
         # (1) Parse.
-        evidence = _parse(raw)
+        evidence = parse(raw)
         blob = hcl.parse(evidence.blob)
         if evidence.quote is None:
             raise unverified(f"{_CODE}.quote.missing", "vTPM quote", "a quote", "none")
@@ -111,7 +111,13 @@ class AzureVtpmVerifier:
         return path.leaf.subject
 
 
-def _parse(raw: bytes) -> AzureEvidence:
+def parse(raw: bytes) -> AzureEvidence:
+    """Return the parts of agents' JSON, or of an HCL blob alone.
+
+    Raises:
+        EvidenceMalformedError: neither (codes `azure-vtpm.evidence.*`).
+        EvidenceUnsupportedError: another version of the JSON.
+    """
     if raw[:4] == hcl.MAGIC:
         return AzureEvidence(blob=raw, quote=None, vcek=None, td_quote=None)
     code = f"{_CODE}.evidence"

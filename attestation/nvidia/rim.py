@@ -78,7 +78,7 @@ def authenticate(raw: bytes, roots: tuple[Root, ...]) -> Rim:
         EvidenceUntrustedError: content, signature or path is wrong (`nvidia.xmldsig.*`,
             `nvidia.rim.chain.*`).
     """
-    document = _unwrap(raw)
+    document = unwrap(raw)
     signed = xmldsig.decode(document)
     path = certificates.verify_path(
         signed.certificates, roots, length=CHAIN_LENGTH, code="nvidia.rim.chain"
@@ -148,7 +148,7 @@ def _number(element: etree._Element, name: str) -> int:
     return int(value)
 
 
-def _unwrap(raw: bytes) -> bytes:
+def unwrap(raw: bytes) -> bytes:
     """Return the XML inside what the RIM service or a file delivers."""
     if len(raw) > xmldsig.MAX_DOCUMENT_BYTES:
         raise _bad("size", f"<= {xmldsig.MAX_DOCUMENT_BYTES} bytes", len(raw))

@@ -58,7 +58,7 @@ class Tpm2Verifier:
         each authority of the path; or `cpak`, a key the caller vouches for.
         """
         # (1) Parse.
-        key, parts = _parse(raw)
+        key, parts = parse(raw)
         # (2) Authenticate the key: by certificate, or by the caller's word, which the tier says.
         owner = self._owner(key, collateral, now=now)
         # (3) Authenticate the quote and the PCR values with it.
@@ -95,7 +95,12 @@ class Tpm2Verifier:
         )
 
 
-def _parse(raw: bytes) -> tuple[PublicKeyTypes, SignedQuote]:
+def parse(raw: bytes) -> tuple[PublicKeyTypes, SignedQuote]:
+    """Return the key that is said to quote, and the quote.
+
+    Raises:
+        EvidenceMalformedError: not this JSON (codes `tpm2.evidence.*`, `tpm2.key`).
+    """
     code = f"{_CODE}.evidence"
     doc = json_strict.parse_object(raw, what="TPM evidence", code=code)
     key = _load_key(json_bytes(doc.get("ak_public"), what="ak_public", code=code))

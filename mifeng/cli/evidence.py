@@ -23,6 +23,7 @@ from policies import SHIPPED, PolicyError, parse
 from policies.load import shipped_bytes
 
 from .reading import describe, printable
+from .reading_table import Part
 
 EXIT_STATUS: Final = {
     Decision.ACCEPTED: 0,
@@ -174,13 +175,20 @@ def show(file: Path, kind: str | None) -> None:
     console.print(printable(reading.title), style="bold")
     console.print("NOT VERIFIED: anyone can write these bytes")
     for part in reading.parts:
-        table = Table(title=part.title, title_justify="left", show_header=False)
-        table.add_column(style="cyan", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in part.rows:
-            table.add_row(printable(name), printable(value))
-        console.print(table)
-    sys.exit(0 if reading.parts else EXIT_STATUS[Decision.MALFORMED])
+        console.print(_part_table(part))
+    sys.exit(0 if reading.known else EXIT_STATUS[Decision.MALFORMED])
+
+
+def _part_table(part: Part) -> Table:
+    """Return one part of a reading: columns of its own, or names and values."""
+    table = Table(
+        title=printable(part.title), title_justify="left", show_header=bool(part.headings)
+    )
+    for number, heading in enumerate(part.headings or ("", "")):
+        table.add_column(heading, style="" if number else "cyan", overflow="fold")
+    for row in part.rows:
+        table.add_row(*map(printable, row))
+    return table
 
 
 def build() -> str:

@@ -1,13 +1,15 @@
 """Turn a file of evidence into tables of names and values, without judging it.
 
-Each kind's own parser reads it; what it returns is walked generically, so a field a parser
-learns is shown without anybody touching this file.
+`reading_kinds` takes evidence of each kind apart, `reading_files` what travels beside it. What
+their parsers return is walked generically, so that a field a parser learns is shown without
+anybody touching this file.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from rich.text import Text
@@ -15,70 +17,13 @@ from rich.text import Text
 from attestation import AttestationError, Collateral, Evidence, EvidenceKind, json_strict
 from attestation.containers import normalise
 
-_MAX_SHOWN: Final = 256
+from .reading_files import EVENT_LOG, FILES, preview
+from .reading_kinds import GUESSES, KINDS
+from .reading_table import Grid, Part, Reading, Sections
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One table."""
-
-    title: str
-    rows: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a file says."""
-
-    title: str
-    parts: tuple[Part, ...]
-
-
-def _intel(tee_type: int, kind: EvidenceKind) -> Callable[[bytes], object]:
-    def read(raw: bytes) -> object:
-        from attestation.dcap.quote import parse
-
-        return parse(raw, tee_type=tee_type, kind=kind.value)
-
-    return read
-
-
-def _snp(raw: bytes) -> object:
-    from attestation.amd_snp.container import unwrap
-    from attestation.amd_snp.report import parse
-
-    return parse(unwrap(raw).report)
-
-
-def _nvidia(raw: bytes) -> object:
-    from attestation.nvidia.spdm import decode
-
-    return decode(raw)
-
-
-def _nitro(raw: bytes) -> object:
-    from attestation.aws_nitro.document import parse
-
-    return parse(raw)
-
-
-def _simulated(raw: bytes) -> object:
-    from attestation.layout import read
-    from attestation.simulated import LAYOUT, SIZE
-
-    return read(LAYOUT, raw, size=SIZE, what="simulated report", code="simulated.report")
-
-
-_PARSERS: Final[Mapping[EvidenceKind, Callable[[bytes], object]]] = {
-    EvidenceKind.SIMULATED: _simulated,
-    EvidenceKind.INTEL_TDX: _intel(0x81, EvidenceKind.INTEL_TDX),
-    EvidenceKind.INTEL_SGX: _intel(0x00, EvidenceKind.INTEL_SGX),
-    EvidenceKind.AMD_SNP: _snp,
-    EvidenceKind.NVIDIA_GPU: _nvidia,
-    EvidenceKind.NVIDIA_NVSWITCH: _nvidia,
-    EvidenceKind.AWS_NITRO: _nitro,
-}
-"""Kinds without an entry are shown as the container they come in."""
+_MAX_BYTES: Final = 96
+_HEAD_BYTES: Final = 32
+_MAX_TEXT: Final = 512
 
 
 def describe(data: bytes, kind: EvidenceKind | None) -> Reading:
@@ -86,55 +31,69 @@ def describe(data: bytes, kind: EvidenceKind | None) -> Reading:
 
     Args:
         data: untrusted; any bytes.
-        kind: what the caller says it is, or None to guess.
+        kind: what the caller says it is, or None to guess; then collateral is recognised, too.
 
-    Returns: a reading without parts if nothing can be made of it.
+    Returns: a reading without parts if it is not of the given kind; one that is not `known` if
+        nothing recognised it.
     """
     if kind is not None:
         try:
-            return Reading(title=kind.value, parts=tuple(_parts(data, kind)))
+            return Reading(title=kind.value, parts=tuple(_evidence(data, kind)))
         except AttestationError as exc:
-            return Reading(title=f"{kind.value}: {exc}", parts=())
-    for candidate in _PARSERS:
+            return Reading(title=f"{kind.value}: {exc}", parts=(), known=False)
+    for title, read in _attempts(data):
         try:
-            return Reading(title=candidate.value, parts=tuple(_parts(data, candidate)))
+            return Reading(title=title, parts=tuple(read()))
         except AttestationError:
             continue
     return _unknown(data)
 
 
-def _parts(data: bytes, kind: EvidenceKind) -> Iterator[Part]:
+def _attempts(data: bytes) -> Iterator[tuple[str, Callable[[], Iterator[Part]]]]:
+    """Yield what the file may be, files with a signature of their own first."""
+    for name, read in FILES.items():
+        if name == EVENT_LOG:
+            yield name, partial(_parts, "", read(data))
+    for kind in GUESSES:
+        yield kind.value, partial(_evidence, data, kind)
+    for name, read in FILES.items():
+        yield name, partial(_parts, "", read(data))
+
+
+def _evidence(data: bytes, kind: EvidenceKind) -> Iterator[Part]:
     units = normalise(Evidence(kind, data), Collateral())
     for index, unit in enumerate(units):
         raw = unit.evidence.raw
         name = f"device {index}" if len(units) > 1 else "evidence"
-        yield Part(
-            title=f"{name}: container",
-            rows=(
-                ("bytes", str(len(raw))),
-                ("sha-256", hashlib.sha256(raw).hexdigest()),
-                *(
-                    (f"carries {role.value}", f"{len(item)} bytes")
-                    for role, item in unit.collateral.items
-                ),
-            ),
-        )
-        parser = _PARSERS.get(kind)
-        if parser is not None:
-            yield Part(title=name, rows=tuple(_rows("", parser(raw))))
-        elif raw.lstrip()[:1] in (b"{", b"["):
-            tree = json_strict.parse(raw, what="evidence", code=kind.value)
-            yield Part(title=name, rows=tuple(_rows("", tree)))
+        carried = [
+            (f"carries {role.value}", f"{len(item)} bytes") for role, item in unit.collateral.items
+        ]
+        yield Part(title=f"{name}: file", rows=(*_head(raw), *carried))
+        yield from _parts(f"{name}: ", KINDS[kind](raw))
+
+
+def _parts(prefix: str, sections: Sections) -> Iterator[Part]:
+    for title, content in sections:
+        if isinstance(content, Grid):
+            rows = tuple(tuple(map(_text, row)) for row in content.rows)
+            yield Part(title=prefix + title, rows=rows, headings=content.headings)
         else:
-            yield Part(title=name, rows=(("", _text(raw)),))
+            yield Part(title=prefix + title, rows=tuple(_rows("", content)))
 
 
 def _unknown(data: bytes) -> Reading:
     try:
         tree = json_strict.parse(data, what="file", code="file")
     except AttestationError:
-        return Reading(title=f"unknown, {len(data)} bytes", parts=())
+        rows = (*_head(data), *preview(data))
+        return Reading(
+            title=f"unknown, {len(data)} bytes", parts=(Part(title="file", rows=rows),), known=False
+        )
     return Reading(title="JSON", parts=(Part(title="document", rows=tuple(_rows("", tree))),))
+
+
+def _head(raw: bytes) -> tuple[tuple[str, str], ...]:
+    return (("bytes", str(len(raw))), ("sha-256", hashlib.sha256(raw).hexdigest()))
 
 
 def _rows(prefix: str, value: object) -> Iterator[tuple[str, str]]:
@@ -168,7 +127,9 @@ def _join(prefix: str, name: str) -> str:
 def _text(value: object) -> str:
     if isinstance(value, Enum):
         return value.name
-    text = value.hex() if isinstance(value, bytes) else str(value)
-    if len(text) > 2 * _MAX_SHOWN:
-        return f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"
-    return text
+    if isinstance(value, bytes):
+        if len(value) <= _MAX_BYTES:
+            return value.hex()
+        return f"{value[:_HEAD_BYTES].hex()}… ({len(value)} bytes)"
+    text = "–" if value is None else str(value)
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}… ({len(text)} characters)"

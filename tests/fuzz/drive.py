@@ -52,27 +52,31 @@ def mutate(valid: bytes, chance: random.Random) -> bytes:
 
 
 def main(targets: Mapping[str, Target]) -> int:
-    """Run `[INPUTS_PER_TARGET] [SEED]` from the command line; return how many escaped."""
+    """Run `[INPUTS_PER_TARGET] [SEED] [TARGET...]` of the command line; return how many escaped."""
     inputs = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     warnings.simplefilter("error")
-    failed = 0
-    for name, target in targets.items():
-        outcomes: Counter[str] = Counter()
-        chance = random.Random(f"{seed}/{name}")
-        begin = perf_counter()
-        for number in range(inputs // target.cost):
-            data = mutate(target.valid, chance)
-            try:
-                target.run(data)
-                outcomes["parsed"] += 1
-            except AttestationError as exc:
-                outcomes[exc.code.removeprefix("attestation.")] += 1
-            except Exception as exc:  # noqa: BLE001 - this is what the run looks for
-                outcomes[f"ESCAPED {type(exc).__name__}"] += 1
-                print(name, number, repr(exc)[:200])
-                failed += 1
-        counts = ", ".join(f"{word} {count}" for word, count in sorted(outcomes.items()))
-        total = sum(outcomes.values())
-        print(f"{name}: {total} inputs in {perf_counter() - begin:.0f} s: {counts}", flush=True)
-    return failed
+    chosen = sys.argv[3:] or targets
+    return sum(run(name, targets[name], inputs=inputs, seed=seed) for name in chosen)
+
+
+def run(name: str, target: Target, *, inputs: int, seed: int) -> int:
+    """Feed one target, print its outcomes, and return how many inputs escaped."""
+    outcomes: Counter[str] = Counter()
+    chance = random.Random(f"{seed}/{name}")
+    begin = perf_counter()
+    for number in range(inputs // target.cost):
+        data = mutate(target.valid, chance)
+        try:
+            target.run(data)
+            outcomes["parsed"] += 1
+        except AttestationError as exc:
+            outcomes[exc.code.removeprefix("attestation.")] += 1
+        except Exception as exc:  # noqa: BLE001 - this is what the run looks for
+            outcomes[f"ESCAPED {type(exc).__name__}"] += 1
+            print(name, number, repr(exc)[:200])
+    counts = ", ".join(f"{word} {count}" for word, count in sorted(outcomes.items()))
+    print(
+        f"{name}: {outcomes.total()} inputs in {perf_counter() - begin:.0f} s: {counts}", flush=True
+    )
+    return sum(count for word, count in outcomes.items() if word.startswith("ESCAPED"))
