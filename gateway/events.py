@@ -31,6 +31,7 @@ FIELDS: Final = frozenset(
         "tier",
         "provider",
         "exception",
+        "witness",
     }
 )
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+@,()\[\]-]{0,255}")

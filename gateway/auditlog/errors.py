@@ -2,6 +2,7 @@
 
 AuditLogError
 ├── LogUnavailableError     nothing was acknowledged: dispatch nothing, answer 503
+│   └── LogUnwitnessedError it could be, but too few witnesses have cosigned for too long
 ├── LogLockedError          another process owns this log
 ├── LogRefusedError         the store contradicts the guard, its key or its configuration
 ├── IntentClosedError       the intent is not open: closed already, unknown, or of another H
@@ -23,6 +24,16 @@ class LogUnavailableError(AuditLogError):
     """The entry was not acknowledged. It may or may not be durable; act as if it is not."""
 
     code = "log.unavailable"
+
+
+class LogUnwitnessedError(LogUnavailableError):
+    """No checkpoint has its quorum of cosignatures, or the newest that has is too old.
+
+    Whoever relies on this log would have to wait for its witnesses, or refuse: nothing new is
+    begun.
+    """
+
+    code = "log.unwitnessed"
 
 
 class LogLockedError(AuditLogError):

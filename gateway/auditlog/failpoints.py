@@ -40,5 +40,7 @@ ACKNOWLEDGED: Final = "append.acknowledged"
 """Callers have been told."""
 PUBLISHING: Final = "publish.signed"
 """A checkpoint is signed, not yet shown."""
+WITNESSED: Final = "publish.witnessed"
+"""Enough witnesses have cosigned a checkpoint; it is not yet shown."""
 
 APPEND_POINTS: Final = (PLANNED, WRITTEN, COMMITTED, GUARD_WRITTEN, GUARDED, ACKNOWLEDGED)

@@ -11,14 +11,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Self
 
 from gateway import events
+from gateway.witnesses import Witnesses, WitnessesConfig
 from mifeng.crypto import sm3
 from mifeng.errors import UsageError
 from mifeng.protocol import entries, promise
+from mifeng.protocol.checkpoint import LogPin
 from mifeng.protocol.entries import Entry, Intent, SignedIntent
 from mifeng.protocol.merkle import SHA256, SM3, Digest
 from mifeng.protocol.note import Ed25519NoteSigner, Sm2NoteSigner
@@ -33,12 +35,14 @@ from .intents import row_of
 from .keys import LogKeys
 from .publisher import TWIN_PREFIX, Publisher
 from .reading import LogReader
+from .showing import Showing
 from .store import LogStore, OpenIntent, Row, StoreError
 from .submissions import Submissions
 from .views import Published, TreeView
 from .writer import Appended, Build, Draft, Writer
 
 MAX_BLOB: Final = 4 << 20
+COVER_S: Final = 60.0
 RESTARTED: Final = "gateway.restart"
 ABANDONED: Final = "gateway.abandoned"
 UNACKNOWLEDGED: Final = "gateway.log-unavailable"
@@ -82,6 +86,7 @@ class AuditLog(LogReader):
         *,
         clock: Callable[[], int],
         points: Failpoints,
+        witnesses: WitnessesConfig | None,
     ) -> None:
         if (keys.twin is None) is config.twin:
             raise UsageError("log: a twin needs an Ed25519 key, and only a twin does")
@@ -108,6 +113,16 @@ class AuditLog(LogReader):
             signer = Ed25519NoteSigner(state.twin.origin, keys.twin)
             twin = TreeView(twin_hashes, [signer], state.twin, points)
         super().__init__(store, tree, twin)
+        self.showing = Showing(
+            state=lambda: self._writer.state,
+            follow=self.probe,
+            tree=tree,
+            twin=twin,
+            witnesses=Witnesses.of(witnesses) if witnesses else None,
+            twin_witnesses=Witnesses.of_twin(witnesses) if witnesses else None,
+            patience_s=witnesses.patience_s if witnesses else 0.0,
+            points=points,
+        )
         views = {"": tree, TWIN_PREFIX: twin} if twin else {"": tree}
         target = open_target(config)
         self._publisher = Publisher(target, store, views) if target else None
@@ -128,6 +143,7 @@ class AuditLog(LogReader):
         *,
         clock: Callable[[], int] = lambda: int(time.time()),
         points: Failpoints = UNARMED,
+        witnesses: WitnessesConfig | None = None,
     ) -> Self:
         """Open an existing log, close what an earlier process left open, begin publishing.
 
@@ -136,6 +152,7 @@ class AuditLog(LogReader):
             keys: what signs; must be the keys its last KEY entry names.
             clock: Unix seconds.
             points: for crash tests.
+            witnesses: whose cosignatures a checkpoint needs before it is shown.
 
         Raises:
             LogLockedError: another process has it.
@@ -149,7 +166,7 @@ class AuditLog(LogReader):
             store.close()
             raise
         try:
-            log = cls(config, keys, store, guard, clock=clock, points=points)
+            log = cls(config, keys, store, guard, clock=clock, points=points, witnesses=witnesses)
         except BaseException:
             guard.close()
             store.close()
@@ -166,7 +183,7 @@ class AuditLog(LogReader):
         await asyncio.to_thread(self._store.renew, self._config.instance, self._config.lease_s)
         await self._log_key()
         await self.orphan_dangling()
-        self.publish()
+        await self.showing.once()
         self._tasks = [
             asyncio.create_task(self._hold_lease_forever(), name="auditlog-lease"),
             asyncio.create_task(self._publish_forever(), name="auditlog-publish"),
@@ -179,9 +196,10 @@ class AuditLog(LogReader):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
-        self.publish()
+        await self.showing.once()
         if not self._closed:
             self._closed = True
+            await self.showing.close()
             await self._publish_to_target()
             with suppress(StoreError):  # the lease runs out by itself
                 await asyncio.to_thread(self._store.renew, self._config.instance, 0)
@@ -218,8 +236,10 @@ class AuditLog(LogReader):
 
         Raises:
             LogUnavailableError: dispatch nothing.
+            LogUnwitnessedError: nor this: the log's witnesses have been missing for too long.
             AuditLogError: this attempt of this request is logged already.
         """
+        self.showing.check()
         made: list[SignedIntent] = []
 
         def build(index: int) -> tuple[bytes, Row]:
@@ -325,12 +345,32 @@ class AuditLog(LogReader):
         """Intents that nothing has closed yet, oldest first."""
         return self._writer.intents.snapshot()
 
+    @property
+    def pin(self) -> LogPin:
+        """What whoever relies on this log pins: its key, and its witnesses if it has any."""
+        witnesses = self.showing.witnesses
+        return replace(
+            super().pin,
+            witnesses=witnesses.keys if witnesses else (),
+            quorum=witnesses.quorum if witnesses else 0,
+        )
+
     def publish(self) -> Published:
-        """Sign and show a checkpoint of everything that is durable, now."""
-        state = self._writer.state
-        if self.twin and state.twin:
-            self.twin.publish(state.twin)
-        return self.tree.publish(state.tree)
+        """Show a checkpoint of everything that is durable, now, if the log has no witnesses.
+
+        Raises:
+            LogUnwitnessedError: it has, and they have cosigned nothing yet.
+        """
+        self.showing.unwitnessed()
+        return self.tree.published
+
+    async def covered(self, index: int, *, timeout_s: float = COVER_S) -> Published:
+        """Return a shown checkpoint that covers a durable entry, as soon as there is one.
+
+        Raises:
+            LogUnwitnessedError: there is none in time.
+        """
+        return await self.showing.covered(index, timeout_s=timeout_s)
 
     async def catch_up(self, size: int) -> Published:
         """Return a checkpoint of at least `size` entries, if the log has them.
@@ -340,10 +380,11 @@ class AuditLog(LogReader):
 
         Raises:
             LogUnavailableError: the log cannot be read; what is shown stays as it is.
+            LogUnwitnessedError: nothing is shown yet.
         """
         if self._store.shared and self.tree.published.tree.size < size:
             await self.probe()
-            return self.publish()
+            await self.showing.once()
         return self.tree.published
 
     # -- inside ------------------------------------------------------------------------------
@@ -411,15 +452,17 @@ class AuditLog(LogReader):
 
     async def _publish_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._config.publish_every_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.publish_every_s):
+                    await self.showing.wanted.wait()
             if self._store.shared:
                 with suppress(LogUnavailableError):  # shown is then what was durable before
                     await self.probe()
-            self.publish()
+            await self.showing.once()
             await self._publish_to_target()
 
     async def _publish_to_target(self) -> None:
-        if self._publisher is None:
+        if self._publisher is None or self.tree.shown is None:
             return
         try:
             await asyncio.to_thread(self._publisher.publish)

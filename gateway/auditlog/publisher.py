@@ -69,10 +69,11 @@ class Publisher:
                 self._shown.clear()
                 self._blob, self._held = 0, None
                 return
-            shown = {prefix: view.published for prefix, view in self._views.items()}
+            shown = {prefix: view.shown for prefix, view in self._views.items()}
             self._publish_blobs()
             for prefix, published in shown.items():
-                self._publish_tree(prefix, published)
+                if published is not None:
+                    self._publish_tree(prefix, published)
 
     def _publish_blobs(self) -> None:
         if self._held is None:

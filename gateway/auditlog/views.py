@@ -1,6 +1,7 @@
-"""One tree of the log as outsiders see it: its published checkpoint and proofs under it.
+"""One tree of the log as outsiders see it: the checkpoint that is shown, and proofs under it.
 
-The SM3 tree and its SHA-256 twin are two views of the same entries.
+The SM3 tree and its SHA-256 twin are two views of the same entries. Which checkpoint is shown, and
+when, is `showing`'s business: a log with witnesses shows none before they have cosigned it.
 
 Source: docs/spec/log.md §5, §6.
 """
@@ -16,7 +17,7 @@ from mifeng.protocol.note import NoteSigner
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
 
 from . import failpoints
-from .errors import NotInLogError
+from .errors import LogUnwitnessedError, NotInLogError
 from .failpoints import Failpoints
 from .hashes import Hashes
 from .sequencer import TreeState
@@ -36,20 +37,33 @@ class Published:
 
 
 class TreeView:
-    """Publishes checkpoints of one tree and proves under them."""
+    """Signs checkpoints of one tree, shows the newest one, proves under it."""
 
     def __init__(
         self, hashes: Hashes, signers: Sequence[NoteSigner], first: TreeState, points: Failpoints
     ) -> None:
         self._hashes, self._signers, self._points = hashes, tuple(signers), points
-        self.published = self._sign(first)
+        self._first = first
+        self.shown: Published | None = None
+        """The newest checkpoint that outsiders may see; None before the first."""
+
+    @property
+    def published(self) -> Published:
+        """The newest checkpoint that is shown.
+
+        Raises:
+            LogUnwitnessedError: none has been cosigned yet.
+        """
+        if self.shown is None:
+            raise LogUnwitnessedError(f"{self._first.origin}: no checkpoint is witnessed yet")
+        return self.shown
 
     @property
     def pin(self) -> LogPin:
         """What a verifier pins to believe this view; without witnesses."""
         return LogPin(
-            origin=self.published.tree.origin,
-            world=self.published.tree.world,
+            origin=self._first.origin,
+            world=self._first.world,
             keys=tuple(signer.key for signer in self._signers),
             witnesses=(),
             quorum=0,
@@ -59,13 +73,14 @@ class TreeView:
         """Return the root that `tree` had at `size`; may read the store."""
         return self._hashes.root(tree, size)
 
-    def publish(self, tree: TreeState) -> Published:
-        """Sign a checkpoint of `tree`, which is durable, unless the current one is of it."""
-        if tree.size > self.published.tree.size:
-            self.published = self._sign(tree)
-        return self.published
+    def show(self, new: Published) -> Published:
+        """Let outsiders see a checkpoint, unless they see a later one; return what they see."""
+        if self.shown is None or new.tree.size > self.shown.tree.size:
+            self.shown = new
+        return self.shown
 
-    def _sign(self, tree: TreeState) -> Published:
+    def sign(self, tree: TreeState) -> Published:
+        """Return a signed checkpoint of `tree`, which is durable. Nobody sees it yet."""
         note = checkpoint.sign(tree.checkpoint, self._signers)
         self._points.reach(failpoints.PUBLISHING)
         return Published(note=note, tree=tree)
@@ -99,10 +114,23 @@ class TreeView:
         if not 0 <= old <= new <= tree.size:
             raise NotInLogError(f"log: published up to {tree.size}, asked for {old} to {new}")
 
+        return ConsistencyProof(old=old, new=new, path=await self._from(tree, old, new))
+
+    async def extension(self, tree: TreeState, old: int) -> tuple[Digest, ...]:
+        """Return the path from a tree of `old` entries to `tree`, which need not be shown yet.
+
+        Raises:
+            NotInLogError: `old` is not below the size of `tree`.
+        """
+        if not 0 < old < tree.size:
+            raise NotInLogError(f"log: {tree.size} entries, asked to extend {old}")
+        return await self._from(tree, old, tree.size)
+
+    async def _from(self, tree: TreeState, old: int, new: int) -> tuple[Digest, ...]:
         def make(get: GetHash) -> list[Digest]:
             return merkle.consistency_path(tree.world, get, old=old, new=new)
 
-        return ConsistencyProof(old=old, new=new, path=await self._read(tree, make))
+        return await self._read(tree, make)
 
     async def _inclusion_path(self, tree: TreeState, index: int, size: int) -> tuple[Digest, ...]:
         if not 0 <= index < size <= tree.size:

@@ -6,6 +6,7 @@ before anybody sees it.
 Source: c2sp.org/tlog-witness; docs/spec/witness.md §6.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -33,6 +34,17 @@ class ConflictError(Exception):
         self.size = size
 
 
+class AheadError(RefusedError):
+    """The witness has cosigned a later checkpoint than the one it was asked about: `size`.
+
+    Another gateway of the same log may have shown it; if none has, the log was rolled back.
+    """
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__("witness.ahead", message)
+        self.size = size
+
+
 class WitnessClient:
     """One witness. Remembers the size it is at, so that one request is usually enough."""
 
@@ -41,6 +53,7 @@ class WitnessClient:
         uds = url.removeprefix("unix:") if url.startswith("unix:") else None
         self.key = key
         self.known = 0
+        self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=uds, retries=0),
             base_url="http://witness" if uds else url.rstrip("/"),
@@ -62,13 +75,15 @@ class WitnessClient:
 
         Raises:
             TransportError: the witness cannot be reached.
+            AheadError: it has cosigned a later checkpoint.
             RefusedError: it refused; `witness.409` and `witness.422` mean that it knows another
-                history of this log.
+                history of this log; `witness.moving`, that it moves on while it is asked.
             PeerError: what it answered is not its cosignature.
         """
         for _ in range(_ATTEMPTS):
             if self.known > size:
-                raise RefusedError("witness.409", f"{self.key.name} is at {self.known} already")
+                ahead, self.known = self.known, 0  # what it says now may not hold next time
+                raise AheadError(f"{self.key.name} is at {ahead} already", size=ahead)
             path = await prove(self.known) if 0 < self.known < size else ()
             request = AddCheckpoint(old=self.known, path=path, note=signed)
             try:
@@ -80,23 +95,33 @@ class WitnessClient:
                 continue
             self.known = size
             return line
-        raise RefusedError("witness.409", f"{self.key.name} changes its mind")
+        raise RefusedError("witness.moving", f"{self.key.name} is at another size each time")
 
     async def _post(self, request: AddCheckpoint) -> Signature:
         try:
-            response = await self._http.post("/add-checkpoint", content=request.encode())
-        except httpx.HTTPError as exc:
+            async with asyncio.timeout(self._timeout_s):
+                status, kind, answer = await self._exchange(request.encode())
+        except (httpx.HTTPError, TimeoutError) as exc:
             raise TransportError(f"{self.key.name}: {type(exc).__name__}") from exc
-        if len(response.content) > MAX_ANSWER:
-            raise MalformedError(f"{self.key.name}: too long an answer")
-        if response.status_code == httpx.codes.CONFLICT:
-            size = parse_size(response.text.removesuffix("\n"))
-            if response.headers.get("content-type") == SIZE_TYPE and size is not None:
+        text = answer.decode("utf-8", "replace")
+        if status == httpx.codes.CONFLICT:
+            size = parse_size(text.removesuffix("\n"))
+            if kind == SIZE_TYPE and size is not None:
                 raise ConflictError(size)
-        if response.status_code != httpx.codes.OK:
-            reason = response.text[:200] if response.text.isprintable() else ""
-            raise RefusedError(f"witness.{response.status_code}", f"{self.key.name}: {reason}")
-        return self._line(request.note, response.content)
+        if status != httpx.codes.OK:
+            reason = text[:200] if text.isprintable() else ""
+            raise RefusedError(f"witness.{status}", f"{self.key.name}: {reason}")
+        return self._line(request.note, answer)
+
+    async def _exchange(self, body: bytes) -> tuple[int, str | None, bytes]:
+        """Return status, content type and body of an answer, which may be long or never end."""
+        answer = bytearray()
+        async with self._http.stream("POST", "/add-checkpoint", content=body) as response:
+            async for piece in response.aiter_bytes():
+                answer += piece
+                if len(answer) > MAX_ANSWER:
+                    raise MalformedError(f"{self.key.name}: too long an answer")
+        return response.status_code, response.headers.get("content-type"), bytes(answer)
 
     def _line(self, signed: bytes, answer: bytes) -> Signature:
         """Find the pinned key's line in an answer and verify it."""

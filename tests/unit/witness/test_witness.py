@@ -341,7 +341,7 @@ async def test_a_witness_that_knows_another_history_is_an_alarm(serve: Serve, lo
         pool = Witnesses([client(listen, made)], quorum=1)
         got = await pool.gather(fork.note(), size, fork.prover())
         assert not got.enough
-        assert got.alarming, got.refusals
+        assert got.alarming or got.ahead > size, got.refusals
         await pool.close()
 
 
