@@ -8,7 +8,7 @@ Source: docs/spec/log.md §9.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -61,42 +61,25 @@ class LogSource(Protocol):
         ...
 
 
-class SqliteSource:
-    """A gateway's SQLite database. Use as a context manager, in one thread."""
+class TableSource:
+    """A gateway's tables, whichever database they are in. `_rows` is what the kinds differ in."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a database read-only.
+    origin: str
+    size: int
 
-        Raises:
-            UsageError: it is not the database of a log.
-        """
-        try:
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-            )
-            self._db.execute("BEGIN")
-            facts = dict(self._db.execute("SELECT key, value FROM meta"))
-            (size,) = self._db.execute("SELECT coalesce(max(idx) + 1, 0) FROM entries").fetchone()
-        except sqlite3.Error as exc:
-            raise UsageError(f"{path}: not the database of a log ({exc})") from exc
-        if facts.get("format") != FORMAT:
-            self._db.close()
-            raise UsageError(f"{path}: not a log of format {FORMAT}")
-        self.origin: str = facts["origin"]
-        self.size: int = size
+    def __init__(self) -> None:
         self._tile = lru_cache(maxsize=1024)(self._load_tile)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
-
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        try:
-            return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as exc:
-            raise UsageError(f"log: {exc}") from exc
+        """Return what a query with `?` for its values yields; raises `UsageError`."""
+        raise NotImplementedError
+
+    def _open(self, facts: Mapping[str, str], where: str) -> None:
+        """Take what the log's `meta` table says; raises `UsageError` if it is no log's."""
+        if facts.get("format") != FORMAT:
+            raise UsageError(f"{where}: not a log of format {FORMAT}")
+        self.origin = facts["origin"]
+        ((self.size,),) = self._rows("SELECT coalesce(max(idx) + 1, 0) FROM entries")
 
     def entries(self, low: int, high: int) -> list[bytes]:
         """See `LogSource`."""
@@ -152,3 +135,35 @@ class SqliteSource:
         for (digest,) in self._rows(query, len(_BUNDLE), _BUNDLE):
             if (data := self.blob(digest)) is not None:
                 yield data
+
+
+class SqliteSource(TableSource):
+    """A gateway's SQLite database. Use as a context manager, in one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a database read-only.
+
+        Raises:
+            UsageError: it is not the database of a log.
+        """
+        super().__init__()
+        try:
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+            )
+            self._db.execute("BEGIN")
+            self._open(dict(self._db.execute("SELECT key, value FROM meta")), str(path))
+        except sqlite3.Error as exc:
+            raise UsageError(f"{path}: not the database of a log ({exc})") from exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as exc:
+            raise UsageError(f"log: {exc}") from exc

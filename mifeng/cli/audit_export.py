@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mifeng.audit import export as exporting
+from mifeng.audit.postgres_source import PostgresSource
 from mifeng.audit.published import PublishedSource
 from mifeng.audit.source import LogSource, SqliteSource
 from mifeng.client import ClientConfig
@@ -24,6 +25,8 @@ from .options import json_option, print_json
 
 @click.command("export")
 @click.option("--database", type=file_type, help="The gateway's log database (SQLite).")
+@click.option("--postgres", type=file_type, help="File with the log database's connection string.")
+@click.option("--schema", default="mifeng", show_default=True, help="The log's schema in it.")
 @click.option(
     "--published",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -37,7 +40,9 @@ from .options import json_option, print_json
     multiple=True,
     help="Checkpoint note of the log or its twin; may be given several times.",
 )
-@click.option("--config", type=file_type, help="Client configuration: fetch the newest checkpoint.")
+@click.option(
+    "--config", "-c", type=file_type, help="Client configuration: fetch the newest checkpoint."
+)
 @click.option("--from", "low", type=click.IntRange(min=0), default=0, help="First entry.")
 @click.option("--to", "high", type=click.IntRange(min=1), help="Entry after the last one.")
 @click.option("--tenant", help="Only requests of this tenant, and what they are judged by.")
@@ -47,6 +52,8 @@ from .options import json_option, print_json
 @json_option
 def export(
     database: Path | None,
+    postgres: Path | None,
+    schema: str,
     published: Path | None,
     out: Path,
     notes: tuple[Path, ...],
@@ -68,13 +75,15 @@ def export(
     choice = exporting.Choice(low=low, high=high, tenant=tenant, h=_digest(h))
     with contextlib.ExitStack() as stack:
         source: LogSource
-        if published is not None and database is None:
+        if [database, postgres, published].count(None) != 2:  # noqa: PLR2004 - all but one
+            raise UsageError("export: one of --database, --postgres, --published")
+        if published is not None:
             source = PublishedSource(published)
             signed += source.notes
-        elif database is not None and published is None:
-            source = stack.enter_context(SqliteSource(database))
+        elif postgres is not None:
+            source = stack.enter_context(PostgresSource.of_file(postgres, schema))
         else:
-            raise UsageError("export: --database or --published")
+            source = stack.enter_context(SqliteSource(database or Path()))
         progress = stack.enter_context(bar("export", quiet=as_json))
         manifest = exporting.export(
             source,
