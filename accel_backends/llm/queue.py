@@ -52,7 +52,8 @@ class FairQueue(Generic[T]):
 
     def remove(self, tenant: str, isolation: bytes, item: T) -> None:
         """Take one item out, if it is still there."""
-        lane = self._tenants.get(tenant, {}).get(isolation)
+        lanes = self._tenants.get(tenant)
+        lane = lanes.get(isolation) if lanes is not None else None
         if lane is not None and item in lane:
             lane.remove(item)
             self._tidy(tenant, isolation)
