@@ -21,6 +21,7 @@ from .auditlog.places import PostgresGuardPlace, PostgresPlace, S3Place
 from .auditlog.retention import DEFAULT_DAYS, FLOOR_DAYS
 from .collateral.config import CollateralConfig
 from .tenants import StoredKey, Tenant
+from .witnesses import WitnessesConfig
 
 PREFIX: Final = "MIFENG_GATEWAY__"
 
@@ -148,6 +149,8 @@ class LogConfig(_Strict):
     publish: PublishConfig | None = None
     publish_every_s: Annotated[float, Field(gt=0, le=30)] = 1.0
     heartbeat_every_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    witnesses: WitnessesConfig | None = None
+    """Whose cosignatures a checkpoint needs before it is shown; none: answers say UNWITNESSED."""
     lease_s: Annotated[int, Field(ge=3, le=600)] = 15
     """PostgreSQL: a gateway silent for so long is taken for dead, its intents for orphaned."""
 
@@ -157,6 +160,8 @@ class LogConfig(_Strict):
             raise ValueError("database: needed for sqlite, and only there")
         if (self.storage == "postgres") != (self.postgres is not None):
             raise ValueError("postgres: needed for storage postgres, and only there")
+        if self.witnesses and self.witnesses.twin_keys and not self.twin:
+            raise ValueError("witnesses: a twin_key, and no twin")
         return self
 
     def settings(self, instance: str) -> auditlog.LogConfig:

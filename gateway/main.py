@@ -103,7 +103,13 @@ def create_log(settings: GatewayConfig) -> str:
     except (OSError, AuditLogError) as exc:
         raise ConfigError(f"log: {exc}") from exc
     key = Sm2NoteSigner(settings.log.origin, read_keys(settings).signer).key
-    pin = {"origin": settings.log.origin, "keys": [key.encode()], "witnesses": [], "quorum": 0}
+    witnesses = settings.log.witnesses
+    pin = {
+        "origin": settings.log.origin,
+        "keys": [key.encode()],
+        "witnesses": [each.encode() for each in witnesses.keys] if witnesses else [],
+        "quorum": witnesses.quorum if witnesses else 0,
+    }
     return yaml.safe_dump({"log": pin}, sort_keys=False)
 
 
@@ -203,7 +209,12 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     policy, document = read_policy(settings.policy)
     metrics, quota = Metrics(), Quota(challenges=settings.limits.challenges)
     instance = f"gw-{random_bytes(8).hex()}"
-    audit = await AuditLog.open(settings.log.settings(instance), read_keys(settings), points=points)
+    audit = await AuditLog.open(
+        settings.log.settings(instance),
+        read_keys(settings),
+        points=points,
+        witnesses=settings.log.witnesses,
+    )
     await record_policy(audit, policy, document)
     stapler, fetcher = settings.collateral.stapler() if settings.collateral else (None, None)
     nodes = Nodes(
@@ -237,7 +248,8 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
 
     def ready() -> bool:
         admitted = any(node.candidate(time.time()) is not None for node in nodes.all())
-        return admitted and not relay.draining and not stop.is_set() and audit.healthy
+        may = not relay.draining and not stop.is_set()
+        return admitted and may and audit.healthy and audit.showing.ready
 
     nodes.start()
     http = _uvicorn(http_api.build(operations, metrics, ready=ready), settings.http.listen)

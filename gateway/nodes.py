@@ -251,6 +251,8 @@ class Nodes:
             log.warning("node.rejected", node=node.node_id, code=",".join(codes)[:200])
             return
         await self._log_admission(node, verdict, bundle, blobs, now=now)
+        # No client takes a keyset that no checkpoint shows to be in the log.
+        await self._audit.covered(node.keyset_entries[verdict.digest][0])
         node.lease = verdict
         node.leases = {
             digest: lease for digest, lease in node.leases.items() if now < lease.valid_until
@@ -314,7 +316,6 @@ class Nodes:
             not_after=lease.keyset.not_after,
         )
         recorded = await self._audit.append(entry)
-        self._audit.publish()
         node.keyset_entries[lease.digest] = (recorded.index, recorded.entry)
 
     # What a node says on its own.

@@ -121,6 +121,30 @@ class Operations:
         except NotInLogError:
             raise ProblemError("log.not_found", retry_after_s=1) from None
 
+    def witnesses(self) -> dict[str, object]:
+        """Return how it goes with the log's witnesses."""
+        showing, now = self.audit.showing, time.monotonic()
+        witnesses, shown = showing.witnesses, self.audit.tree.shown
+        return {
+            "entries": self.audit.size,
+            "shown": shown.tree.size if shown else None,
+            "quorum": witnesses.quorum if witnesses else 0,
+            "waiting_s": round(showing.waiting_s, 1),
+            "taking_requests": showing.ready,
+            "alarms": [{"witness": name, "code": code} for name, code in sorted(showing.alarms)],
+            "witnesses": [
+                {
+                    "name": each.name,
+                    "size": each.size,
+                    "cosigned_s_ago": round(now - each.cosigned_at, 1)
+                    if each.cosigned_at is not None
+                    else None,
+                    "code": each.code,
+                }
+                for each in (witnesses.standing.values() if witnesses else ())
+            ],
+        }
+
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of `old` entries is the start of that of `new`."""
         if not 0 < old <= new < MAX_SIZE:

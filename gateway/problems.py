@@ -36,6 +36,9 @@ TABLE: Final[dict[str, _Row]] = {
     "node.unavailable": _Row(503, "UNAVAILABLE", "No attested node is available"),
     "node.lost": _Row(502, "UNAVAILABLE", "The node went away; whether it ran is unknown"),
     "log.unavailable": _Row(503, "UNAVAILABLE", "The audit log cannot record; nothing was sent"),
+    "log.unwitnessed": _Row(
+        503, "UNAVAILABLE", "The log's witnesses are missing; nothing was sent"
+    ),
     "log.not_found": _Row(404, "NOT_FOUND", "The log has no such entry"),
     "gateway.draining": _Row(503, "UNAVAILABLE", "The gateway is shutting down"),
     "gateway.overloaded": _Row(503, "RESOURCE_EXHAUSTED", "Too many requests at once"),

@@ -192,9 +192,9 @@ class Relay:
         except ProblemError as exc:
             outcome = exc.code
             await put(exc)
-        except LogUnavailableError:
-            outcome = "log.unavailable"
-            await put(ProblemError("log.unavailable", retry_after_s=5))
+        except LogUnavailableError as exc:
+            outcome = exc.code
+            await put(ProblemError(exc.code, retry_after_s=5))
         except Exception as exc:  # noqa: BLE001 - the edge of one exchange: log a code, go on
             log.error("relay.failed", exception=type(exc).__name__)
             await put(ProblemError("node.lost"))
@@ -240,8 +240,16 @@ class Relay:
         # Proofs chain from message to message, so making one and sending it is one step per node.
         lock = self._intent_locks.setdefault(node.node_id, asyncio.Lock())
         async with lock:
-            head = await self._audit.catch_up(link.log_size)
+            try:
+                head = await self._audit.catch_up(link.log_size)
+            except LogUnavailableError:
+                self._settle(self._refuse_later(exchange, "log.unavailable"))
+                raise
             size = head.checkpoint.size
+            if size < link.log_size:
+                # Another gateway showed this node a later checkpoint than is witnessed here.
+                await self._refuse(exchange, "log.behind")
+                raise ProblemError("log.unwitnessed", retry_after_s=1)
             path: tuple[bytes, ...] = ()
             if 0 < link.log_size < size:
                 path = (await self._audit.consistency(link.log_size, size)).path
@@ -386,6 +394,15 @@ class Relay:
             await self._audit.refusal(
                 h=exchange.h, intent=exchange.intent.index, reason=reason, statement=None
             )
+
+    async def _refuse_later(self, exchange: _Exchange, reason: str) -> None:
+        """Refuse in the log what was not dispatched, as soon as the log can write again."""
+        with contextlib.suppress(IntentClosedError):
+            while True:
+                with contextlib.suppress(LogUnavailableError):
+                    await self._refuse(exchange, reason)
+                    return
+                await asyncio.sleep(RETRY_LOG_S)
 
     async def _orphan(self, exchange: _Exchange, reason: str) -> None:
         if (intent := exchange.intent) is None:

@@ -104,8 +104,13 @@ def _unary(
     return call
 
 
+def _problem_of(exc: Exception) -> ProblemError:
+    code = exc.code if isinstance(exc, LogUnavailableError) else LogUnavailableError.code
+    return ProblemError(code)
+
+
 async def _abort(context: Context, exc: Exception) -> None:
-    problem = exc if isinstance(exc, ProblemError) else ProblemError("log.unavailable")
+    problem = exc if isinstance(exc, ProblemError) else _problem_of(exc)
     trailer = [("mifeng-code", problem.code)]
     if problem.retry_after_s is not None:
         trailer.append(("retry-after", str(problem.retry_after_s)))

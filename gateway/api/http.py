@@ -53,6 +53,7 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
         metrics.nodes.set(sum(node.candidate(time.time()) is not None for node in nodes))
         metrics.active.set(operations.relay.active)
         metrics.log_size.set(operations.audit.size)
+        metrics.witnessed(operations.audit)
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/attestations")
@@ -84,10 +85,22 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
         first = await anext(answer)
         return StreamingResponse(_encoded(first, answer), media_type=MEDIA_TYPE)
 
+    _log_routes(app, operations)
+    return app
+
+
+def _log_routes(app: FastAPI, operations: Operations) -> None:
+    """Add what anybody may ask of the log."""
+
     @app.get("/v1/log/checkpoint")
     async def checkpoint() -> Response:
         """The newest signed checkpoint."""
         return Response(operations.audit.checkpoint().note, media_type="text/plain; charset=utf-8")
+
+    @app.get("/v1/log/witnesses")
+    async def witnesses() -> dict[str, Any]:
+        """How far the newest checkpoint that is shown lags, and how it goes with each witness."""
+        return operations.witnesses()
 
     @app.get("/v1/log/proof/{index}")
     async def proof(index: int) -> dict[str, Any]:
@@ -100,8 +113,6 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
         """The proof between two sizes."""
         path = await operations.consistency(old, new)
         return {"path": [b64encode(digest).decode("ascii") for digest in path]}
-
-    return app
 
 
 async def _messages(request: Request) -> AsyncIterator[Message]:
@@ -150,8 +161,9 @@ async def _on_problem(_request: Request, exc: Exception) -> Response:
     return _response(exc if isinstance(exc, ProblemError) else ProblemError("node.lost"))
 
 
-async def _on_log(_request: Request, _exc: Exception) -> Response:
-    return _response(ProblemError("log.unavailable", retry_after_s=5))
+async def _on_log(_request: Request, exc: Exception) -> Response:
+    code = exc.code if isinstance(exc, LogUnavailableError) else LogUnavailableError.code
+    return _response(ProblemError(code, retry_after_s=5))
 
 
 async def _on_http(_request: Request, exc: Exception) -> Response:

@@ -96,6 +96,15 @@ class Showing:
             raise LogUnwitnessedError(f"too few witnesses have cosigned for {self.waiting_s:.0f} s")
 
     @property
+    def ready(self) -> bool:
+        """Whether `check` lets something new begin."""
+        try:
+            self.check()
+        except LogUnwitnessedError:
+            return False
+        return True
+
+    @property
     def waiting_s(self) -> float:
         """For how long some durable entry has been covered by no shown checkpoint."""
         return 0.0 if self._uncovered is None else self.monotonic() - self._uncovered
