@@ -13,7 +13,7 @@ from typing import Final
 from .claims import Claims
 from .errors import Finding
 from .evidence import EvidenceKind
-from .policy import SELF_REFERENCED, KindRule, Policy
+from .policy import MASKED, SELF_REFERENCED, KindRule, Policy
 
 MAX_CLOCK_SKEW_S: Final = 300
 """How far ahead of ours an attester's own clock may be, seconds."""
@@ -132,8 +132,17 @@ def builtin_findings(claims: Claims) -> list[Finding]:
     return found
 
 
+def _judge_masked(claims: Claims, rule: KindRule) -> list[Finding]:
+    """Refuse a masked report whose decisive measurement the policy leaves open."""
+    claim, version, measurement = MASKED.get(claims.kind, ("", 0, ""))
+    if claims.details.get(claim) != version or measurement in rule.references:
+        return []
+    required = f"reference values for {measurement}, or another {claim}"
+    return [Finding("policy.masked-report", f"{claims.kind} {claim} {version}", required, "none")]
+
+
 def _judge_measurements(claims: Claims, rule: KindRule, now: int) -> list[Finding]:
-    found = []
+    found = _judge_masked(claims, rule)
     if not (rule.references or rule.unsafe_any_measurement or claims.kind in SELF_REFERENCED):
         found.append(
             Finding("policy.measurement", f"{claims.kind} measurements", "reference values", "none")

@@ -18,6 +18,12 @@ from .evidence import EvidenceKind
 SELF_REFERENCED: Final = frozenset({EvidenceKind.NVIDIA_GPU, EvidenceKind.NVIDIA_NVSWITCH})
 """Kinds whose verifier already compared every measurement with the vendor's signed manifest."""
 
+MASKED: Final[Mapping[EvidenceKind, tuple[str, int, str]]] = {
+    EvidenceKind.HYGON_CSV: ("report_version", 1, "measure"),
+}
+"""Formats (kind, claim, its value) whose fields whoever presents them can shift together, and the
+one measurement that shows it when it is compared in full (docs/attestation/hygon-csv.md §2)."""
+
 
 class Condition(Protocol):
     """One further rule over claims, e.g. a CEL expression (`policies.conditions`)."""

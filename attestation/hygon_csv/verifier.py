@@ -101,10 +101,14 @@ def _shifted(fields: dict[str, bytes]) -> bytes:
 
 
 def policy_claims(policy: int) -> dict[str, int]:
-    """Return the guest policy bit by bit, names as in the specification with `policy_` before."""
+    """Return the guest policy bit by bit, names as in the specification with `policy_` before.
+
+    `policy_encrypted_state` is ours: registers are encrypted, which both ES and CSV3 demand.
+    """
     found = {f"policy_{name}": policy >> bit & 1 for bit, name in enumerate(_FLAGS)}
     for name, shift, width in _NUMBERS:
         found[f"policy_{name}"] = policy >> shift & ((1 << width) - 1)
+    found["policy_encrypted_state"] = found["policy_es"] | found["policy_csv3"]
     return found
 
 

@@ -201,3 +201,25 @@ def test_without_an_interpreter_conditions_do_not_load(monkeypatch: pytest.Monke
     monkeypatch.setitem(__import__("sys").modules, "cel", None)
     with pytest.raises(ConditionError):
         CelCondition.compile("true", why="w")
+
+
+def test_any_software_does_not_mean_any_masked_report() -> None:
+    """A policy that accepts any software answers a masked report with its own code."""
+    raw = (
+        SAFE.split(b"tests:")[0].replace(b"  simulated:\n", b"  hygon-csv:\n")
+        + b"""tests:
+  - name: masked
+    at: 2026-11-01T00:00:00Z
+    claims: {kind: hygon-csv, tier: tee, details: {report_version: 1, svn: 1}}
+    expect: [policy.masked-report]
+  - name: not masked
+    at: 2026-11-01T00:00:00Z
+    claims: {kind: hygon-csv, tier: tee, details: {report_version: 2, svn: 1}}
+    expect: []
+"""
+    )
+    assert b"unsafe_any_measurement: true" in raw
+    assert [(each.name, each.found) for each in run_cases(raw)] == [
+        ("masked", ("policy.masked-report",)),
+        ("not masked", ()),
+    ]

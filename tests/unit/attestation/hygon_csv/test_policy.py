@@ -56,6 +56,19 @@ def found(raw: bytes, rule: KindRule = RULE) -> list[str]:
     return [finding.code for finding in judge(claims(raw), policy, now=NOW)]
 
 
+ANY = replace(RULE, references={}, unsafe_any_measurement=True)
+
+
+def test_a_masked_report_needs_its_launch_digest_compared() -> None:
+    """Version 1 under a policy that accepts any software is refused; version 2 is not masked."""
+    assert found(Psp().report(), ANY) == ["policy.masked-report"]
+    assert found(Psp(version=2).report(), ANY) == []
+    other = {"host_data": (Reference(value=bytes(32), not_after=NOW + 1),)}
+    codes = found(Psp().report(), replace(ANY, references=other))
+    assert codes == ["policy.masked-report", "policy.measurement"]
+    assert found(Psp().report(), replace(ANY, references={"measure": ()})) == ["policy.measurement"]
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_honest_machine_passes(version: int) -> None:
     """Enrolled hardware, known software and a strict guest policy pass."""
