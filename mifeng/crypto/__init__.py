@@ -22,6 +22,12 @@ from mifeng.crypto.sm2_codec import (
     signature_to_der,
 )
 from mifeng.crypto.sm2_curve import DEFAULT_UID
+from mifeng.crypto.sm2_many import (
+    sm2_decrypt_many,
+    sm2_encrypt_many,
+    sm2_sign_many,
+    sm2_verify_many,
+)
 
 if TYPE_CHECKING:
     from mifeng.crypto.sm2_portable import Sm2PrivateKey, Sm2PublicKey
@@ -63,6 +69,10 @@ __all__ = [
     "hmac_sm3",
     "signature_from_der",
     "signature_to_der",
+    "sm2_decrypt_many",
+    "sm2_encrypt_many",
+    "sm2_sign_many",
+    "sm2_verify_many",
     "sm3",
     "sm3_many",
 ]

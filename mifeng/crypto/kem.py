@@ -8,16 +8,19 @@ Source: GB/T 32918.4-2016 (SM2), FIPS 203 (ML-KEM), RFC 9180 §4.1 (DHKEM); docs
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from mifeng.crypto import Sm2PrivateKey, Sm2PublicKey
+from mifeng.crypto import Sm2PrivateKey, Sm2PublicKey, sm2_decrypt_many, sm2_encrypt_many
 from mifeng.crypto.buffers import Secret
 from mifeng.crypto.errors import DecryptionError, KeyFormatError
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.sha256 import hkdf_expand_sha256, hkdf_extract_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SECRET_BYTES: Final = 32
 SM2_PUBLIC_BYTES: Final = 65
@@ -40,6 +43,16 @@ class DecapKey(Secret):
         """Return the shared secret of `ct`, of this suite's length, or raise `DecryptionError`."""
         raise NotImplementedError
 
+    def decap_many(self, cts: Sequence[bytes]) -> list[bytes | None]:
+        """Return each shared secret, or None where `decap` would raise."""
+        return [self._decap_or_none(ct) for ct in cts]
+
+    def _decap_or_none(self, ct: bytes) -> bytes | None:
+        try:
+            return self.decap(ct)
+        except DecryptionError:
+            return None
+
 
 class Kem(Protocol):
     """Makes keys and encapsulates to public ones."""
@@ -52,6 +65,9 @@ class Kem(Protocol):
 
     def encap(self, public: bytes) -> tuple[bytes, bytes]:
         """Return (ciphertext, shared secret), or raise `KeyFormatError`."""
+
+    def encap_many(self, public: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return `count` independent results of `encap`."""
 
 
 class Sm2Kem:
@@ -70,6 +86,13 @@ class Sm2Kem:
         secret = random_bytes(SECRET_BYTES)
         return key.encrypt(secret), secret
 
+    def encap_many(self, public: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return `count` pairs (C1 ‖ C3 ‖ C2, M)."""
+        key = Sm2PublicKey.from_bytes(public)
+        secrets = [random_bytes(SECRET_BYTES) for _ in range(count)]
+        cts = sm2_encrypt_many([(key, secret) for secret in secrets])
+        return list(zip(cts, secrets, strict=True))
+
 
 class _Sm2DecapKey(DecapKey):
     __slots__ = ("_key",)
@@ -80,6 +103,9 @@ class _Sm2DecapKey(DecapKey):
 
     def decap(self, ct: bytes) -> bytes:
         return self._key.decrypt(ct)
+
+    def decap_many(self, cts: Sequence[bytes]) -> list[bytes | None]:
+        return sm2_decrypt_many(self._key, cts)
 
 
 class Sm2MlKem:
@@ -98,15 +124,22 @@ class Sm2MlKem:
 
     def encap(self, public: bytes) -> tuple[bytes, bytes]:
         """Return (SM2 ciphertext ‖ ML-KEM ciphertext, M ‖ K)."""
+        return self.encap_many(public, 1)[0]
+
+    def encap_many(self, public: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return `count` independent results of `encap`."""
         if len(public) != self.public_key_bytes:
             raise KeyFormatError("an sm-pq public key is 1249 bytes")
-        sm2_ct, sm2_secret = Sm2Kem().encap(public[:SM2_PUBLIC_BYTES])
+        sm2 = Sm2Kem().encap_many(public[:SM2_PUBLIC_BYTES], count)
         try:
             mlkem = MLKEM768PublicKey.from_public_bytes(public[SM2_PUBLIC_BYTES:])
         except ValueError:
             raise KeyFormatError("not an ML-KEM-768 encapsulation key") from None
-        mlkem_secret, mlkem_ct = mlkem.encapsulate()
-        return sm2_ct + mlkem_ct, sm2_secret + mlkem_secret
+        pairs = []
+        for sm2_ct, sm2_secret in sm2:
+            mlkem_secret, mlkem_ct = mlkem.encapsulate()
+            pairs.append((sm2_ct + mlkem_ct, sm2_secret + mlkem_secret))
+        return pairs
 
 
 class _Sm2MlKemDecapKey(DecapKey):
@@ -122,6 +155,13 @@ class _Sm2MlKemDecapKey(DecapKey):
         # ML-KEM rejects implicitly: a wrong ciphertext gives an unrelated secret, not an error.
         secret = self._sm2.decrypt(ct[:SM2_CT_BYTES])
         return secret + self._mlkem.decapsulate(ct[SM2_CT_BYTES:])
+
+    def decap_many(self, cts: Sequence[bytes]) -> list[bytes | None]:
+        secrets = sm2_decrypt_many(self._sm2, [ct[:SM2_CT_BYTES] for ct in cts])
+        return [
+            None if secret is None else secret + self._mlkem.decapsulate(ct[SM2_CT_BYTES:])
+            for secret, ct in zip(secrets, cts, strict=True)
+        ]
 
 
 class X25519Kem:
@@ -145,6 +185,10 @@ class X25519Kem:
         except ValueError:  # all-zero output: a point of small order (RFC 9180 §7.1.4)
             raise KeyFormatError("an X25519 public key of small order") from None
         return enc, _dhkem_secret(dh, enc + public)
+
+    def encap_many(self, public: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return `count` independent results of `encap`."""
+        return [self.encap(public) for _ in range(count)]
 
 
 class _X25519DecapKey(DecapKey):

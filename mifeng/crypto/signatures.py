@@ -11,7 +11,7 @@ Source: GB/T 32918.2-2016 with SM3; FIPS 186-5 §6 with SHA-256; docs/spec/crypt
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -22,11 +22,22 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mifeng.crypto import Sm2PrivateKey, Sm2PublicKey
+from mifeng.crypto import (
+    DEFAULT_UID,
+    Sm2PrivateKey,
+    Sm2PublicKey,
+    sm2_sign_many,
+    sm2_verify_many,
+    sm3_many,
+)
 from mifeng.crypto.buffers import Buffer, Secret
 from mifeng.crypto.errors import CryptoError, KeyFormatError, SignatureError
+from mifeng.crypto.sm2_curve import identity_digest
 
-__all__ = ["SIGNATURE_BYTES", "SIGN_ALGS", "SignAlg", "SigningKey", "VerifyKey"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["SIGNATURE_BYTES", "SIGN_ALGS", "SignAlg", "SigningKey", "VerifyKey", "failing"]
 
 SignAlg: TypeAlias = Literal["sm2", "p256"]
 SIGN_ALGS: Final[tuple[SignAlg, ...]] = ("sm2", "p256")
@@ -40,7 +51,7 @@ _ECDSA: Final = ec.ECDSA(hashes.SHA256())
 class VerifyKey:
     """A public key of one algorithm; equal by algorithm and bytes."""
 
-    __slots__ = ("_key", "alg", "public_bytes")
+    __slots__ = ("_key", "_za", "alg", "public_bytes")
 
     alg: SignAlg
     public_bytes: bytes
@@ -64,6 +75,13 @@ class VerifyKey:
             case _:
                 raise _unknown(alg)
         self.public_bytes = raw
+        self._za = b""
+
+    def za(self) -> bytes:
+        """Return Z_A of an SM2 key under the default identifier, 32 bytes; computed once."""
+        if not self._za:
+            self._za = identity_digest(self.public_bytes, DEFAULT_UID)
+        return self._za
 
     def verify(self, signature: Buffer, data: Buffer) -> None:
         """Return if `signature` = r ‖ s is this key's over `data`.
@@ -139,9 +157,38 @@ class SigningKey(Secret):
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
         return self._key.sign(data)
 
+    def sign_many(self, messages: Sequence[Buffer]) -> list[bytes]:
+        """Return `sign` of each message, in order; SM2's in lanes."""
+        if isinstance(self._key, ec.EllipticCurvePrivateKey) or len(messages) == 1:
+            return [self.sign(message) for message in messages]
+        za = identity_digest(self.public_bytes, DEFAULT_UID)
+        return sm2_sign_many(self._key, sm3_many([za + bytes(each) for each in messages]))
+
     def verify_key(self) -> VerifyKey:
         """Return the public half."""
         return VerifyKey(self.alg, self.public_bytes)
+
+
+def failing(entries: Sequence[tuple[VerifyKey, Buffer, Buffer]]) -> list[int]:
+    """Return the places of all (key, signature, data) that `verify` would refuse, ascending.
+
+    SM2's are checked in lanes, each with its own verdict: a bad one is named and cannot hide
+    behind a good one.
+    """
+    bad, places, sm2, texts = [], [], [], []
+    for place, (key, signature, data) in enumerate(entries):
+        if isinstance(key._key, ec.EllipticCurvePublicKey):  # noqa: SLF001 - its own module
+            try:
+                key.verify(signature, data)
+            except SignatureError:
+                bad.append(place)
+        else:
+            places.append(place)
+            sm2.append((key._key, signature))  # noqa: SLF001 - as above
+            texts.append(key.za() + bytes(data))
+    work = [(*each, digest) for each, digest in zip(sm2, sm3_many(texts), strict=True)]
+    verdicts = zip(places, sm2_verify_many(work), strict=True)
+    return sorted([*bad, *(place for place, good in verdicts if not good)])
 
 
 def _p256_public(raw: bytes) -> ec.EllipticCurvePublicKey:

@@ -25,7 +25,7 @@ from mifeng.crypto.kem import DecapKey, Kem, Sm2Kem, Sm2MlKem, X25519Kem
 from mifeng.crypto.sha256 import hkdf_expand_sha256, hkdf_extract_sha256, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mifeng.crypto.buffers import Buffer, WritableBuffer
     from mifeng.crypto.signatures import SignAlg
@@ -86,6 +86,14 @@ class Suite:
         """
         return self._kem.encap(bytes(public))
 
+    def encap_many(self, public: Buffer, count: int) -> list[tuple[bytes, bytes]]:
+        """Return `count` independent results of `encap` for one key, SM2's in lanes.
+
+        Raises:
+            KeyFormatError: not a public key of this suite.
+        """
+        return self._kem.encap_many(bytes(public), count)
+
     def decap(self, key: DecapKey, ct: Buffer) -> bytes:
         """Return the shared secret of an encapsulation, untrusted.
 
@@ -99,6 +107,20 @@ class Suite:
         if len(raw) != self.ct_bytes:
             raise DecryptionError
         return key.decap(raw)
+
+    def decap_many(self, key: DecapKey, cts: Sequence[Buffer]) -> list[bytes | None]:
+        """Return for each encapsulation its secret, or None where `decap` would raise.
+
+        SM2's are opened in lanes; a bad one fails alone and costs the others nothing.
+
+        Raises:
+            CryptoError: code `crypto.suite`, `key` belongs to another suite.
+        """
+        if key.suite_id != self.id:
+            raise CryptoError("the key belongs to another suite", code="crypto.suite")
+        raws = [bytes(ct) for ct in cts]
+        secrets = iter(key.decap_many([raw for raw in raws if len(raw) == self.ct_bytes]))
+        return [next(secrets) if len(raw) == self.ct_bytes else None for raw in raws]
 
     def extract(self, salt: Buffer, ikm: Buffer) -> bytes:
         """Return HKDF-Extract(salt, ikm), `hash_bytes` long."""
