@@ -17,7 +17,7 @@ from typing import Final
 from mifeng.crypto.signatures import SIGN_ALGS, SignAlg, SigningKey
 from mifeng.crypto.suites import SUITES, DecapKey
 from mifeng.protocol.keyset import Keyset, LogIdentity, Model, Software, keyset_digest
-from mifeng.protocol.receipt import SIMULATED, UNWITNESSED, Tally, first_prev, next_prev
+from mifeng.protocol.receipt import SIMULATED, UNWITNESSED, Receipt, Tally, first_prev, link
 
 from .claims import ClaimSet
 
@@ -59,7 +59,7 @@ class Epoch:
     sign: dict[SignAlg, SigningKey] = field(repr=False)
     claims: ClaimSet = field(repr=False)
     running: int = 0
-    """Requests claimed and not yet signed for; erasure waits for none of them."""
+    """Requests claimed and not yet signed for; `KeyRing.expire` waits for them."""
     count: int = 0
     head: bytes = b""
 
@@ -89,15 +89,15 @@ class Epoch:
         """Return the key that signs statements about requests of one suite."""
         return self.sign[SUITES[suite].sign_alg]
 
-    def chain(self, make: Callable[[int, bytes], bytes]) -> bytes:
-        """Append the statement that `make(seq, prev)` signs, and return it.
+    def chain(self, make: Callable[[int, bytes], Receipt]) -> bytes:
+        """Append the receipt that `make(seq, prev)` fills in, and return its payload, unsigned.
 
-        Runs without a pause between taking the number and advancing the head: two statements
-        can never share one.
+        Runs without a pause between taking the number and advancing the head: two receipts
+        can never share one. Whoever took a number signs, whatever happens.
         """
-        statement = make(self.count, self.head)
-        self.count, self.head = self.count + 1, next_prev(statement)
-        return statement
+        payload = make(self.count, self.head).encode()
+        self.count, self.head = self.count + 1, link(payload)
+        return payload
 
     def tally(self, *, now: int, final: bool) -> bytes:
         """Return the signed head of the chain."""

@@ -19,13 +19,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from mifeng.crypto import SignatureError, Sm2PublicKey, sm3
+from mifeng.crypto import DecryptionError, SignatureError, Sm2PublicKey, sm3
 from mifeng.crypto.errors import KeyFormatError
 from mifeng.crypto.randomness import random_bytes
 from mifeng.errors import EnvelopeRejectedError, MalformedError, StreamRejectedError
-from mifeng.protocol import jsonc, receipt
+from mifeng.protocol import dsse, jsonc, receipt
 from mifeng.protocol.bodydigest import BodyDigest, salted
-from mifeng.protocol.envelope import OpenedRequest, open_request
+from mifeng.protocol.envelope import OpenedRequest, open_unwrapped
 from mifeng.protocol.header import FLAG_STREAM, Header
 from mifeng.protocol.messages import Message, MessageType, Open, Problem
 from mifeng.protocol.receipt import NotClaimed, Receipt, bucket_usage
@@ -35,6 +35,7 @@ from .engines import Engine, EngineError, Job
 from .epochs import Epoch, KeyRing
 from .intents import IntentRefusedError, LogView, LogWatch, Noted
 from .pacing import Paced, attended, close, paced
+from .together import Together, sign, unwrap
 
 ISOLATION_BYTES: Final = 32
 CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"
@@ -125,6 +126,7 @@ class Executor:
     ) -> None:
         self.keyring, self._engines, self._log, self._limits = keyring, engines, log, limits
         self._clock = clock
+        self._unwrapping, self._signing = Together(unwrap), Together(sign)
         self.active = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -156,7 +158,7 @@ class Executor:
             await _deliver(emit, Message(MessageType.PROBLEM, refusal.problem.encode()))
             return
         if reason := self._busy(exchange):
-            statement = self._not_claimed(exchange, reason)
+            statement = await self._not_claimed(exchange, reason)
             await _deliver(emit, Message(MessageType.STATEMENT, statement))
             return
         await self._claimed(exchange, source, emit)
@@ -189,7 +191,7 @@ class Executor:
         now = int(self._clock())
         parts, header, epoch = self._address(opening, now)
         try:
-            opened = self._open(epoch, parts, header)
+            opened = await self._open(epoch, parts, header)
             view = self._log.check(noted, header, opened.h, now=now)
             async with asyncio.timeout(self._limits.first_frame_s):
                 first = await source.frame()
@@ -215,11 +217,15 @@ class Executor:
             raise self._problem("request.replayed", "replay", "this request was seen before")
         return exchange
 
-    def _open(self, epoch: Epoch, parts: Open, header: Header) -> OpenedRequest:
+    async def _open(self, epoch: Epoch, parts: Open, header: Header) -> OpenedRequest:
         key = epoch.decap.get(header.suite)
         if key is None:
             raise EnvelopeRejectedError("request does not open")
-        return open_request(parts.header, parts.commitment, key=key)
+        try:
+            ss = await self._unwrapping.submit((key, header.ct))
+        except DecryptionError:
+            raise EnvelopeRejectedError("request does not open") from None
+        return open_unwrapped(parts.header, parts.commitment, key=key, ss=ss)
 
     def _busy(self, exchange: _Exchange) -> str | None:
         """Return why a request that opened is not run now, or None.
@@ -242,7 +248,7 @@ class Executor:
             return "node.busy"
         return None
 
-    def _not_claimed(self, exchange: _Exchange, reason: str) -> bytes:
+    async def _not_claimed(self, exchange: _Exchange, reason: str) -> bytes:
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
         refusal = NotClaimed(
             h=exchange.opened.h,
@@ -253,7 +259,8 @@ class Executor:
             at=int(self._clock()),
             marks=self.keyring.identity.marks,
         )
-        return refusal.sign(exchange.epoch.signer(exchange.header.suite))
+        signer = exchange.epoch.signer(exchange.header.suite)
+        return await self._signing.submit((signer, receipt.NOT_CLAIMED_TYPE, refusal.encode()))
 
     def _problem(self, code: str, detail: str, message: str) -> _ProblemError:
         key = f"{code}:{detail}"[:96]
@@ -272,21 +279,37 @@ class Executor:
         self.idle.clear()
         exchange.epoch.running += 1
         try:
-            outcome, reason = await self._work(exchange, sealer, source, emit)
-        except BaseException:
-            self.undelivered.append(self._receipt(exchange, receipt.ABORTED, "node.stopped"))
-            raise
+            try:
+                outcome, reason = await self._work(exchange, sealer, source, emit)
+            except BaseException:
+                self._keep(exchange, self._receipt(exchange, receipt.ABORTED, "node.stopped"))
+                raise
+            finally:
+                memoryview(exchange.body)[:] = bytes(len(exchange.body))
+                self.active -= 1
+                if self.active == 0:
+                    self.idle.set()
+            if reason and reason != _CANCELLED:
+                data = jsonc.dumps({"code": reason})
+                exchange.last = self._seal(exchange, sealer, FrameType.ERROR, data, final=True)
+            statement = await self._signed(exchange, self._receipt(exchange, outcome, reason))
         finally:
-            memoryview(exchange.body)[:] = bytes(len(exchange.body))
-            self.active -= 1
             exchange.epoch.running -= 1
-            if self.active == 0:
-                self.idle.set()
-        if reason and reason != _CANCELLED:
-            data = jsonc.dumps({"code": reason})
-            exchange.last = self._seal(exchange, sealer, FrameType.ERROR, data, final=True)
-        statement = self._receipt(exchange, outcome, reason)
         await self._finish(exchange, statement, emit)
+
+    async def _signed(self, exchange: _Exchange, payload: bytes) -> bytes:
+        """Return a receipt that has its place in the chain, signed with others that wait."""
+        signer = exchange.epoch.signer(exchange.header.suite)
+        try:
+            return await self._signing.submit((signer, receipt.RECEIPT_TYPE, payload))
+        except BaseException:
+            self._keep(exchange, payload)
+            raise
+
+    def _keep(self, exchange: _Exchange, payload: bytes) -> None:
+        """Sign a receipt at once and keep it for the next connection."""
+        signer = exchange.epoch.signer(exchange.header.suite)
+        self.undelivered.append(dsse.sign(payload, receipt.RECEIPT_TYPE, signer))
 
     async def _work(
         self, exchange: _Exchange, sealer: FrameSealer, source: Source, emit: Emit
@@ -406,12 +429,13 @@ class Executor:
         return frame
 
     def _receipt(self, exchange: _Exchange, outcome: str, reason: str) -> bytes:
+        """Take the next place in the chain; return the payload, which must now be signed."""
         header, view, epoch = exchange.header, exchange.view, exchange.epoch
         identity = self.keyring.identity
         ran = self._engines[header.model].ran
 
-        def make(seq: int, prev: bytes) -> bytes:
-            made = Receipt(
+        def make(seq: int, prev: bytes) -> Receipt:
+            return Receipt(
                 h=exchange.opened.h,
                 outcome=outcome,
                 reason=reason,
@@ -441,7 +465,6 @@ class Executor:
                 log_root=view.root,
                 marks=identity.marks,
             )
-            return made.sign(epoch.signer(header.suite))
 
         return epoch.chain(make)
 

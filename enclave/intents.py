@@ -13,7 +13,7 @@ Source: docs/spec/log.md §8.
 from dataclasses import dataclass
 
 from mifeng.errors import LogInconsistentError, PeerError
-from mifeng.protocol import checkpoint
+from mifeng.protocol import checkpoint, entries
 from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
 from mifeng.protocol.entries import verify_intent
 from mifeng.protocol.header import Header
@@ -34,9 +34,9 @@ class IntentRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A signed intent, not yet read, and the log as this node knew it when it came."""
+    """An intent that the pinned log signed, and the log as this node knew it when it came."""
 
-    statement: bytes
+    intent: entries.Intent
     size: int
     root: bytes
 
@@ -90,7 +90,7 @@ class LogWatch:
         """
         try:
             intent = Intent.decode(payload)
-            verify_intent(intent.statement, origin=self.pin.origin, keys=self._keys)
+            said = verify_intent(intent.statement, origin=self.pin.origin, keys=self._keys)
             if self._latest is None or intent.note != self._latest.note:
                 offered = checkpoint.verify(intent.note, self.pin)
                 if self._latest is not None:
@@ -106,7 +106,7 @@ class LogWatch:
         if self._latest is None:
             raise IntentRefusedError("no checkpoint")
         claim = self._latest.checkpoint
-        return Noted(intent.statement, claim.size, claim.root)
+        return Noted(said, claim.size, claim.root)
 
     def _confirm(self, newest: SignedCheckpoint) -> None:
         """Keep a checkpoint; of two trees of one size that differ, the log signed a fork."""
@@ -122,13 +122,9 @@ class LogWatch:
         """Return where a valid intent for exactly this request stands.
 
         Raises:
-            IntentRefusedError: not signed by the pinned log, about another request, keyset,
-                tenant or deadline, or not current.
+            IntentRefusedError: about another request, keyset, tenant or deadline, or not current.
         """
-        try:
-            said = verify_intent(noted.statement, origin=self.pin.origin, keys=self._keys)
-        except PeerError as exc:
-            raise IntentRefusedError(str(exc)[:64]) from exc
+        said = noted.intent
         expected = (self.pin.origin, h, header.keyset_digest, header.tenant, header.deadline)
         if (said.origin, said.h, said.keyset, said.tenant, said.deadline) != expected:
             raise IntentRefusedError("another request")

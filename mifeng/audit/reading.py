@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mifeng.crypto import CryptoError, sm3
+from mifeng.crypto import CryptoError
 from mifeng.crypto.signatures import VerifyKey
 from mifeng.errors import MalformedError
 from mifeng.protocol import dsse, entries, receipt
@@ -192,7 +192,7 @@ class _Reading:
         if made.started > made.finished or made.finished > entry.at + MAX_SKEW_S:
             self.found.warning("receipt.time", index)
         self.signed(index, envelope, self.nodes.find(made.keyset), "receipt.signature")
-        chain = (made.keyset, made.seq, made.prev, sm3(raw))
+        chain = (made.keyset, made.seq, made.prev, receipt.link(envelope.payload))
         head = (made.log_size, made.log_root)
         marks = (int(SIMULATED in made.marks), int(UNWITNESSED in made.marks))
         about = (made.finished, made.model, made.outcome, entry.at)

@@ -27,7 +27,7 @@ from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
 from mifeng.protocol.entries import SignedIntent
 from mifeng.protocol.keyset import verify_keys
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof, verify_included
-from mifeng.protocol.receipt import Receipt, Tally, first_prev
+from mifeng.protocol.receipt import Receipt, Tally, first_prev, link
 
 from .findings import Finding, Findings
 from .rules import GRACE_S
@@ -126,14 +126,15 @@ class Follower:
             self._found.error("end.other-request", index)
 
     def _receipt(self, index: int, statement: bytes) -> None:
-        made = Receipt.decode(dsse.parse(statement).payload)
+        payload = dsse.parse(statement).payload
+        made = Receipt.decode(payload)
         chain = self._chains.get(made.keyset)
         if chain is None:
             return  # its keyset came before this monitor began
         if made.seq < chain.next_seq or made.seq in chain.waiting:
             self._found.error("execution.forked", index, subject=made.keyset.hex())
             return
-        chain.waiting[made.seq] = (made.prev, sm3(statement), index)
+        chain.waiting[made.seq] = (made.prev, link(payload), index)
         self._advance(made.keyset, chain)
 
     def _tally(self, index: int, entry: entries.Tally) -> None:

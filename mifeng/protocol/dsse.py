@@ -8,6 +8,7 @@ whose `keyid` must be the id of the key that verifies it (DSSE leaves `keyid` un
 Source: DSSE v1.0.2 (secure-systems-lab/dsse, protocol.md and envelope.md); docs/spec/log.md §2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,12 +98,19 @@ def from_json(value: Json) -> Envelope:
 
 def sign(payload: bytes, payload_type: str, signer: SigningKey) -> bytes:
     """Return an envelope around `payload`, signed by `signer`, in its canonical form."""
-    return Envelope(
-        payload=payload,
-        payload_type=payload_type,
-        keyid=key_id(signer.alg, signer.public_bytes),
-        signature=signer.sign(pae(payload_type, payload)),
-    ).encode()
+    return sign_many([(payload_type, payload)], signer)[0]
+
+
+def sign_many(statements: Sequence[tuple[str, bytes]], signer: SigningKey) -> list[bytes]:
+    """Return what `sign` makes of each (payload type, payload), in order."""
+    keyid = key_id(signer.alg, signer.public_bytes)
+    signatures = signer.sign_many([pae(*each) for each in statements])
+    return [
+        Envelope(
+            payload=payload, payload_type=payload_type, keyid=keyid, signature=signature
+        ).encode()
+        for (payload_type, payload), signature in zip(statements, signatures, strict=True)
+    ]
 
 
 def verify(envelope: bytes, payload_type: str, key: VerifyKey) -> bytes:

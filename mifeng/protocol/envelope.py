@@ -173,14 +173,32 @@ def open_request(header_bytes: bytes, commitment: bytes, *, key: DecapKey) -> Op
             telling them apart would make the node an oracle.
     """
     header = Header.decode(header_bytes)
-    suite = SUITES.get(header.suite)
-    if suite is None or suite.id != key.suite_id or len(header.ct) != suite.ct_bytes:
+    if header.suite != key.suite_id:
         raise EnvelopeRejectedError("request does not open")
-    h = request_digest(header_bytes)
     try:
-        secret = _Secret(suite, key.public_bytes, suite.decap(key, header.ct))
+        ss = SUITES[key.suite_id].decap(key, header.ct)
     except DecryptionError:
         raise EnvelopeRejectedError("request does not open") from None
+    return open_unwrapped(header_bytes, commitment, key=key, ss=ss)
+
+
+def open_unwrapped(
+    header_bytes: bytes, commitment: bytes, *, key: DecapKey, ss: bytes
+) -> OpenedRequest:
+    """Do what `open_request` does for a request whose encapsulation was opened already.
+
+    Args:
+        header_bytes: untrusted, exact bytes as they travelled.
+        commitment: untrusted, 32 bytes.
+        key: as for `open_request`.
+        ss: what `key` made of the header's `ct`.
+    """
+    header = Header.decode(header_bytes)
+    suite = SUITES[key.suite_id]
+    if header.suite != suite.id:
+        raise EnvelopeRejectedError("request does not open")
+    h = request_digest(header_bytes)
+    secret = _Secret(suite, key.public_bytes, ss)
     aead_key, nonce, expected = secret.request(h)
     if not compare_digest(expected, commitment):
         raise EnvelopeRejectedError("request does not open")

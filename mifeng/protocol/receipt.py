@@ -1,9 +1,10 @@
 """What a node signs: receipts for what it claimed, refusals for what it did not, tallies.
 
 Every claim ends in exactly one receipt, and receipts form a chain: `seq` counts them and `prev`
-is the digest of the one before. A tally states the head of the chain, so an answer given without
-a record shows later as a gap. A refusal before the claim is a `NotClaimed`; it is outside the
-chain, because nothing was executed, and it is what makes resealing to another node safe.
+is the digest of what the one before says. A tally states the head of the chain, so an answer
+given without a record shows later as a gap. A refusal before the claim is a `NotClaimed`; it is
+outside the chain, because nothing was executed, and it is what makes resealing to another node
+safe.
 
 A receipt is published. It holds digests only: of sealed frames, and salted ones of plaintexts,
 the salt being sealed to the client. Usage is rounded up to powers of two.
@@ -252,9 +253,18 @@ def first_prev(keyset: bytes) -> bytes:
     return sm3(_CHAIN + keyset)
 
 
+def link(payload: bytes) -> bytes:
+    """Return `prev` of the receipt that follows the one with this payload.
+
+    It covers what that one's signature covers and not the signature: links can be made in order
+    while signatures are made side by side, and none is bound to the bytes of a hedged signature.
+    """
+    return sm3(dsse.pae(RECEIPT_TYPE, payload))
+
+
 def next_prev(statement: bytes) -> bytes:
-    """Return `prev` of the receipt that follows `statement` (exact signed bytes)."""
-    return sm3(statement)
+    """Return `prev` of the receipt that follows a signed one, or raise `MalformedError`."""
+    return link(dsse.parse(statement).payload)
 
 
 def bucket_usage(amount: int) -> int:

@@ -76,13 +76,13 @@ def statements() -> Any:
 
 
 def _chain() -> Any:
-    statement, keyset = b'{"any":"signed bytes"}', D[3]
+    payload, keyset = b'{"any":"payload"}', D[3]
     first = receipt.first_prev(keyset)
     return {
         "keyset": keyset,
         "first_prev": first,
-        "statement": statement.decode(),
-        "next_prev": receipt.next_prev(statement),
+        "payload": payload.decode(),
+        "next_prev": receipt.link(payload),
     }
 
 

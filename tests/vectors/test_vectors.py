@@ -90,13 +90,15 @@ def test_keyset_by_the_second_implementation() -> None:
 
 
 def test_statements_by_the_second_implementation() -> None:
-    """Usage is a power of two of at least 256, and the chain is SM3 of exact bytes."""
+    """Usage is a power of two of at least 256, and the chain is SM3 of what is signed."""
     vector = read("statements")
     for amount, rounded in vector["usage"].items():
         least = next(n for n in (2**p for p in range(8, 40)) if n >= int(amount))
         assert rounded == (least if int(amount) else 0)
     chain = vector["chain"]
-    assert second.sm3(chain["statement"].encode()).hex() == chain["next_prev"]
+    kind, payload = b"application/vnd.mifeng.receipt+json", chain["payload"].encode()
+    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    assert second.sm3(signed).hex() == chain["next_prev"]
 
 
 def test_bodies_by_the_second_implementation() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mifeng.crypto import sm3
 from mifeng.crypto.signatures import SigningKey
 from mifeng.errors import MalformedError, ReceiptRejectedError
 from mifeng.protocol import dsse, receipt
@@ -16,6 +17,7 @@ from mifeng.protocol.receipt import (
     Receipt,
     bucket_usage,
     first_prev,
+    link,
     next_prev,
     verify_not_claimed,
     verify_receipt,
@@ -142,8 +144,12 @@ def test_nothing_used_is_nothing() -> None:
     assert bucket_usage(0) == 0
 
 
-def test_the_chain_starts_at_the_keyset_and_follows_exact_bytes() -> None:
-    """Two keysets, or two signatures of one receipt, are two chains."""
+def test_the_chain_starts_at_the_keyset_and_follows_what_is_signed() -> None:
+    """Two keysets, or two receipts, are two chains; two signatures of one receipt are not."""
     assert first_prev(bytes(32)) != first_prev(b"\1" * 32)
-    one, two = (samples.receipt().sign(KEYS["sm2"]) for _ in range(2))
-    assert next_prev(one) != next_prev(two), "hedged signatures differ"
+    made = samples.receipt()
+    one, two = (made.sign(KEYS["sm2"]) for _ in range(2))
+    assert one != two, "hedged signatures differ"
+    assert next_prev(one) == next_prev(two) == link(made.encode())
+    other = replace(made, seq=made.seq + 1).encode()
+    assert link(other) not in {link(made.encode()), sm3(other)}
