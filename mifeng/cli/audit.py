@@ -17,7 +17,8 @@ from rich.table import Table
 from mifeng.audit import compare as comparing
 from mifeng.audit import story as stories
 from mifeng.audit import tables
-from mifeng.audit.compliance import page
+from mifeng.audit.compliance import page, pdf
+from mifeng.audit.compliance.configuration import Configuration
 from mifeng.audit.compliance.profiles import PROFILES
 from mifeng.audit.compliance.signals import gather
 from mifeng.audit.findings import Severity
@@ -221,11 +222,23 @@ def table(pack: Path, form: str, out: Path) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["html", "json"]),
+    type=click.Choice(["html", "pdf", "json"]),
     required=True,
-    help="To read, or to process.",
+    help="To read, to print and keep, or to process.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to make.")
+@click.option(
+    "--config",
+    "config_path",
+    type=file_type,
+    help="The gateway's configuration, for what it states beside the log.",
+)
+@click.option(
+    "--font",
+    type=file_type,
+    envvar="MIFENG_CJK_FONT",
+    help="PDF: a font file with Chinese; looked for where fonts usually are if left out.",
+)
 @jobs_option
 @click.option("--lang", type=click.Choice(["zh", "en"]), default="zh", help="Language.")
 def report(
@@ -234,20 +247,26 @@ def report(
     profile: str,
     form: str,
     out: Path,
+    config_path: Path | None,
+    font: Path | None,
     jobs: int | None,
     lang: str,
 ) -> None:
     """Verify a pack and write which evidence it holds for each item of a standard."""
+    stated = Configuration.read(config_path) if config_path else None
     verified = _verified(pack, trust_path, jobs=jobs)
-    signals = gather(pack, verified)
+    signals = gather(pack, verified, configuration=stated)
     now = int(time.time())
-    if form == "html":
-        written = page.to_html(PROFILES[profile], signals, lang=lang, now=now)
+    standard = PROFILES[profile]
+    if form == "pdf":
+        written = pdf.to_pdf(standard, signals, lang=lang, now=now, font=font)
+    elif form == "html":
+        written = page.to_html(standard, signals, lang=lang, now=now).encode()
     else:
-        document = page.to_json(PROFILES[profile], signals, lang=lang, now=now)
-        written = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+        document = page.to_json(standard, signals, lang=lang, now=now)
+        written = (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
     try:
-        with out.open("x", encoding="utf-8") as file:
+        with out.open("xb") as file:
             file.write(written)
     except OSError as exc:
         raise UsageError(f"{out}: {exc.strerror}") from exc

@@ -4,7 +4,7 @@ Titles are our own short words. `mark` says where we have an item from: `S2` a s
 general knowledge; both are printed as a footnote to verify against the standard's text. What we
 could not verify at all is not in here.
 
-Source: GB/T 39786-2021, GB/T 22239-2019, 个人信息保护法 and regulations; docs/auditing.md.
+Source: GB/T 39786-2021, GB/T 22239-2019, 个人信息保护法 and regulations; docs/compliance.md.
 """
 
 from collections.abc import Callable
@@ -330,4 +330,72 @@ def entrusted(s: Signals) -> list[Words]:
         f"受托处理方（节点）{'、'.join(sorted(s.nodes))}；所用模型及次数：{models}",
         f"Entrusted parties (nodes): {', '.join(sorted(s.nodes))}; models used:"
         f" {models.replace('、', ', ')}",
+    )
+
+
+# What the configuration states, said as such.
+
+
+def retention_configured(s: Signals) -> list[Words]:
+    """How long the operator means to keep it."""
+    stated = s.configuration
+    if stated is None or stated.retention_days is None:
+        return []
+    return [
+        (
+            f"配置声明：已发布的日志保留 {stated.retention_days} 天",
+            f"Stated by the configuration: what is published is kept {stated.retention_days} days",
+        )
+    ]
+
+
+def roles_configured(s: Signals) -> list[Words]:
+    """Which roles somebody holds."""
+    stated = s.configuration
+    held = [role for role, count in stated.roles.items() if count] if stated else []
+    return some(
+        held,
+        f"配置声明：三权分立角色 {'、'.join(held)}；一个令牌只属于一个角色",
+        f"Stated by the configuration: separate roles {', '.join(held)}; one token holds one role",
+    )
+
+
+def no_roles_configured(s: Signals) -> list[Words]:
+    """Roles nobody holds."""
+    stated = s.configuration
+    absent = [role for role, count in stated.roles.items() if not count] if stated else []
+    return some(
+        absent,
+        f"配置中无人担任：{'、'.join(absent)}",
+        f"Nobody holds, by the configuration: {', '.join(absent)}",
+    )
+
+
+def forwarded(s: Signals) -> list[Words]:
+    """Events go to a security centre."""
+    centres = s.configuration.forwarding if s.configuration else ()
+    return some(
+        centres,
+        f"配置声明：证明结论与安全事件转发至安全管理中心（{'、'.join(centres)}）",
+        f"Stated by the configuration: verdicts and security events go to a security centre"
+        f" ({', '.join(centres)})",
+    )
+
+
+def not_forwarded(s: Signals) -> list[Words]:
+    """Nothing goes to a security centre."""
+    return some(
+        s.configuration is None or not s.configuration.forwarding,
+        "没有关于转发至安全管理中心的配置",
+        "No forwarding to a security centre is shown by a configuration",
+    )
+
+
+def subjects_private(s: Signals) -> list[Words]:
+    """Subjects appear only as commitments."""
+    return some(
+        s.type("PRIVATE"),
+        f"{s.type('PRIVATE')} 条个人主体字段：加盐承诺与 SM4-GCM 密文，密钥按主体分立，可单独销毁",
+        f"{s.type('PRIVATE')} entries with fields about a subject: salted commitment and SM4-GCM"
+        " ciphertext, under a key for each subject that can be destroyed",
     )

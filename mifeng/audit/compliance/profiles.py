@@ -1,6 +1,6 @@
 """The profiles: which items, in the order of their standard.
 
-Source: docs/auditing.md; items and marks as explained in `items`.
+Source: docs/compliance.md; items and marks as explained in `items`.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from .items import (
     attested,
     entrusted,
     erasures,
+    forwarded,
     heartbeat_gaps,
     heartbeats,
     integrity,
@@ -21,14 +22,19 @@ from .items import (
     no_client_signature,
     no_plaintext,
     no_policy_entries,
+    no_roles_configured,
     no_witness,
+    not_forwarded,
     not_national,
     nothing,
     policies_logged,
     receipts,
     retention,
+    retention_configured,
+    roles_configured,
     sealed,
     simulated,
+    subjects_private,
     tenants,
     too_short,
 )
@@ -113,8 +119,8 @@ GBT39786: Final = Profile(
             title=("登录设备用户鉴别、远程管理通道", "Administrators' login and channel"),
             strength="应",
             mark="K",
-            held=administrators,
-            missing=no_administrators,
+            held=_all(administrators, roles_configured),
+            missing=_all(no_administrators, no_roles_configured),
             reach=_HOST,
         ),
         Item(
@@ -162,7 +168,7 @@ GBT39786: Final = Profile(
             title=("重要数据存储机密性", "Confidentiality of important data at rest"),
             strength="应",
             mark="S2",
-            held=no_plaintext,
+            held=_all(no_plaintext, subjects_private),
             missing=lambda _: [
                 (
                     "业务数据与模型在主机上的存储加密不在日志内",
@@ -284,23 +290,23 @@ GBT22239: Final = Profile(
             title=("可信验证并形成审计记录", "Trusted verification leaves audit records"),
             strength="可",
             mark="K",
-            held=attested,
-            missing=simulated,
+            held=_all(attested, forwarded),
+            missing=_all(simulated, not_forwarded),
         ),
         Item(
             id=("8.1.5.2", "8.1.5.2"),
             title=("审计管理员鉴别与操作审计", "Auditors are authenticated and audited"),
             strength="应",
             mark="K",
-            held=administrators,
-            missing=no_administrators,
+            held=_all(administrators, roles_configured),
+            missing=_all(no_administrators, no_roles_configured),
         ),
         Item(
             id=("8.1.5.4", "8.1.5.4"),
             title=("集中管控：留存期限与时钟", "Central control: retention and clocks"),
             strength="应",
             mark="K",
-            held=retention,
+            held=_all(retention, retention_configured),
             missing=too_short,
             reach=_HOST,
         ),
@@ -309,7 +315,7 @@ GBT22239: Final = Profile(
             title=("网络日志留存不少于六个月", "Network logs kept for at least six months"),
             strength="",
             mark="S2",
-            held=retention,
+            held=_all(retention, retention_configured),
             missing=too_short,
         ),
     ),
@@ -346,7 +352,7 @@ PIPL: Final = Profile(
             title=("删除", "Deletion"),
             strength="",
             mark="K",
-            held=erasures,
+            held=_all(subjects_private, erasures),
             missing=nothing,
             reach=(
                 "是否有人提出过删除请求，日志不能说明",
@@ -358,7 +364,7 @@ PIPL: Final = Profile(
             title=("安全措施：加密、去标识化", "Measures: encryption, de-identification"),
             strength="",
             mark="K",
-            held=_all(sealed, no_plaintext, attested),
+            held=_all(sealed, no_plaintext, subjects_private, attested),
             missing=simulated,
         ),
         Item(
@@ -378,7 +384,7 @@ PIPL: Final = Profile(
             ),
             strength="",
             mark="S2",
-            held=retention,
+            held=_all(retention, retention_configured),
             missing=lambda s: (
                 [("尚不足三年", "Less than three years yet")] if s.span_days < 3 * 365 else []
             ),
@@ -392,7 +398,7 @@ PIPL: Final = Profile(
             ),
             strength="",
             mark="K",
-            held=_all(entrusted, retention),
+            held=_all(entrusted, retention, retention_configured),
             missing=lambda s: (
                 [("尚不足三年", "Less than three years yet")] if s.span_days < 3 * 365 else []
             ),

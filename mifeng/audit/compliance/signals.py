@@ -2,7 +2,7 @@
 
 Read after `verify`, whose report says whether any of it stands.
 
-Source: docs/auditing.md.
+Source: docs/compliance.md.
 """
 
 import json
@@ -18,11 +18,15 @@ from attestation.bundle import Bundle
 from attestation.errors import AttestationError
 from mifeng.audit.pack import Pack
 from mifeng.audit.report import Report
+from mifeng.crypto import Sm3
 from mifeng.errors import MalformedError
 from mifeng.protocol.keyset import Keyset
 
+from .configuration import Configuration
+
 DAY_S: Final = 86_400
 SUITES: Final = {0x0001: "sm", 0x0002: "sm-pq", 0x0101: "intl"}
+_PIECE: Final = 1 << 20
 _LABEL: Final = b"mifeng/v1/bundle\0"
 
 
@@ -39,6 +43,7 @@ class Signals:
     """Tenant → requests."""
     models: Counter[str] = field(default_factory=Counter)
     nodes: set[str] = field(default_factory=set)
+    """Those that were admitted."""
     kinds: Counter[str] = field(default_factory=Counter)
     """Evidence kind → pieces."""
     tiers: Counter[str] = field(default_factory=Counter)
@@ -49,6 +54,10 @@ class Signals:
     roles: Counter[str] = field(default_factory=Counter)
     """Administrator role → actions."""
     refusals: Counter[str] = field(default_factory=Counter)
+    configuration: Configuration | None = None
+    """What the gateway's configuration states; None if the file was not given."""
+    pack_digest: bytes = bytes(32)
+    """SM3 of the pack's file."""
     client_auth: int = 0
     """Receipts of requests that an institution's own SM2 key had signed."""
 
@@ -71,9 +80,9 @@ class Signals:
         return self.report.types.get(name, 0)
 
 
-def gather(path: Path, report: Report) -> Signals:
+def gather(path: Path, report: Report, *, configuration: Configuration | None = None) -> Signals:
     """Return the numbers of the pack that `report` is about."""
-    found = Signals(report=report)
+    found = Signals(report=report, configuration=configuration, pack_digest=_digest(path))
     with Pack(path) as pack:
         for number in pack.chunks:
             for _, data in pack.entries(number):
@@ -81,6 +90,14 @@ def gather(path: Path, report: Report) -> Signals:
                     _count(found, kind, entry)
         _documents(pack, found)
     return found
+
+
+def _digest(path: Path) -> bytes:
+    running = Sm3()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            running.update(piece)
+    return running.digest()
 
 
 def _document(data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -113,8 +130,8 @@ def _count(found: Signals, kind: str, entry: dict[str, Any]) -> None:
                 admitted, rejected = found.verdicts.get(_day(entry["at"]), (0, 0))
                 good = kind == "NODE_ADMITTED"
                 found.verdicts[_day(entry["at"])] = (admitted + good, rejected + (not good))
-                found.nodes.add(entry["node"])
                 if good:
+                    found.nodes.add(entry["node"])
                     found.tiers[entry["tier"]] += 1
             case "ADMIN":
                 found.roles[entry["role"]] += 1

@@ -10,11 +10,13 @@ import yaml
 from click.testing import CliRunner
 
 from mifeng.audit.compliance import page
+from mifeng.audit.compliance.configuration import Configuration
 from mifeng.audit.compliance.items import Support, judge
 from mifeng.audit.compliance.profiles import PROFILES
 from mifeng.audit.compliance.signals import Signals, gather
 from mifeng.audit.verify import verify
 from mifeng.cli.audit import command
+from mifeng.errors import UsageError
 from mifeng.protocol import entries
 from tests.unit.audit.made import NOW, Made
 
@@ -139,6 +141,18 @@ def test_the_command_writes_both_forms(tmp_path: Path) -> None:
     trust.write_text(yaml.safe_dump({"log": pin, "policies": [], "exporters": []}))
     arguments = ["report", str(pack), "--trust", str(trust), "--profile", "gbt39786"]
     runner = CliRunner()
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "log": {"origin": made.pin.origin, "twin": True, "publish": {"directory": "/x"}},
+                "require_constant_time_crypto": True,
+                "administrators": [{"name": "a", "role": "system"}, {"name": "b", "role": "audit"}],
+                "forwarding": {"centres": [{"transport": "tls", "format": "syslog"}]},
+            }
+        )
+    )
+    arguments += ["--config", str(config)]
     for form in ("html", "json"):
         out = tmp_path / f"r.{form}"
         more = ["--format", form, "--out", str(out), "--jobs", "1"]
@@ -151,3 +165,26 @@ def test_the_command_writes_both_forms(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "r.json").read_text("utf-8"))
     assert len(document["items"]) == len(PROFILES["gbt39786"].items)
     assert document["notice"].startswith("本报告是证据汇总")
+    assert document["configuration"]["retention_days"] == 3 * 365
+    assert document["configuration"]["roles"] == {"system": 1, "security": 0, "audit": 1}
+    login = next(item for item in document["items"] if item["id"] == "8.3 a/b")
+    assert "配置中无人担任：security" in login["missing"]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"log: 7", b"\x00", b"a: [", b"log: {origin: }}"])
+def test_what_is_no_configuration_is_refused(data: bytes, tmp_path: Path) -> None:
+    """A file that is not a gateway's configuration is an error of usage, not a silent nothing."""
+    path = tmp_path / "g.yaml"
+    path.write_bytes(data)
+    with pytest.raises(UsageError):
+        Configuration.read(path)
+
+
+def test_configuration_of_odd_shape_is_read_as_stating_nothing(tmp_path: Path) -> None:
+    """Sections of the wrong kind state nothing; nothing raises."""
+    path = tmp_path / "g.yaml"
+    path.write_text("log: {origin: o, publish: [1]}\nadministrators: {a: 1}\nforwarding: 7\n")
+    stated = Configuration.read(path)
+    assert stated.retention_days is None
+    assert stated.forwarding == ()
+    assert not any(stated.roles.values())
