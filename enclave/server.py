@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
@@ -38,6 +39,9 @@ MAX_ATTESTING: Final = 16
 """Challenges one connection may have under way."""
 MAX_UNREAD_BYTES: Final = 8 << 20
 """What a peer may leave unread before housekeeping cuts it off."""
+UNSURE_S: Final = 10.0
+"""A statement that left so shortly before its connection broke may be in no log: sent again."""
+MAX_UNSURE: Final = 4096
 
 Attest = Callable[[bytes], Awaitable[bytes]]
 """Freshness kind(1) ‖ x → encoded bundle for the active keyset."""
@@ -104,16 +108,28 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._highest = 0
         self._closed = False
+        self._left: deque[tuple[float, bytes]] = deque(maxlen=MAX_UNSURE)
+        """When which statements were written."""
 
     async def send(self, frame: LinkFrame) -> None:
         """Write one frame, waiting while the peer does not read."""
         if self._closed:
             raise CancelledExchangeError
         try:
-            self._writer.write(frame.encode())
+            self._write(frame)
             await self._writer.drain()
         except (ConnectionError, RuntimeError):
             raise CancelledExchangeError from None
+
+    def _write(self, frame: LinkFrame) -> None:
+        self._writer.write(frame.encode())
+        if frame.kind == MessageType.STATEMENT:
+            self._left.append((time.monotonic(), frame.payload))
+
+    def unsure(self) -> list[bytes]:
+        """Return the statements of which the peer may have died before it logged them."""
+        since = time.monotonic() - UNSURE_S
+        return [statement for at, statement in self._left if at >= since]
 
     def post(self, frame: LinkFrame) -> bool:
         """Write one frame without waiting; a peer that does not read is cut off.
@@ -125,7 +141,7 @@ class Connection:
         if self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self._writer.transport.abort()
             return False
-        self._writer.write(frame.encode())
+        self._write(frame)
         return True
 
     async def serve(self, hello: Hello) -> None:
@@ -279,6 +295,7 @@ class NodeServer:
             await connection.serve(hello)
         finally:
             self._connections.discard(connection)
+            self._executor.undelivered += connection.unsure()
 
     async def housekeeping(self) -> None:
         """Rotate and erase epochs, report status, deliver tallies and kept statements; forever."""

@@ -91,7 +91,7 @@ class _One:
 
     def judge(
         self,
-        bundles: Mapping[bytes, bytes],
+        bundles: Mapping[bytes, list[bytes]],
         known: Mapping[bytes, Policy],
         done: Appraisals,
         *,
@@ -120,29 +120,31 @@ class _One:
             done.refused += 1
         done.count(self.entry.node, good=key is not None)
 
-    def bundle(self, bundles: Mapping[bytes, bytes]) -> Bundle | None:
-        """Find the bundle and hold it against what the entry names."""
-        raw = self.pack.blob(bundles.get(self.entry.keyset, b""))
-        if raw is None:
-            self.found.error("evidence.missing", self.index)
-            return None
-        try:
-            return Bundle.decode(raw)
-        except AttestationError:
-            self.found.error("evidence.missing", self.index)
-            return None
+    def bundle(self, bundles: Mapping[bytes, list[bytes]]) -> Bundle | None:
+        """Find the bundle that the entry describes: each gateway of a log files one of its own."""
+        some = False
+        for digest in bundles.get(self.entry.keyset, []):
+            bundle = _decoded(self.pack.blob(digest))
+            if bundle is not None and self.described(bundle):
+                return bundle
+            some |= bundle is not None
+        self.found.error("evidence.other" if some else "evidence.missing", self.index)
+        return None
 
-    def fits(self, bundle: Bundle, log_keys: frozenset[bytes]) -> bool:
-        """Whether bundle, keyset and entry are about the same thing."""
+    def described(self, bundle: Bundle) -> bool:
+        """Whether evidence, collateral and nonce are those of the entry."""
         entry = self.entry
         evidence = (bundle.cpu.raw, *(device.evidence.raw for device in bundle.accelerators))
         items = [data for _, data in bundle.cpu_collateral.items]
         items += [data for each in bundle.accelerators for _, data in each.collateral.items]
         said = (entry.evidence, entry.collateral, entry.nonce, entry.freshness)
-        have = (tuple(map(sm3, evidence)), tuple(map(sm3, items)))
-        if said != (*have, bundle.freshness.nonce32, bundle.freshness.kind):
-            self.found.error("evidence.other", self.index)
-            return False
+        # Devices of one kind bring the same collateral; it is named once.
+        have = (tuple(map(sm3, evidence)), tuple(dict.fromkeys(map(sm3, items))))
+        return said == (*have, bundle.freshness.nonce32, bundle.freshness.kind)
+
+    def fits(self, bundle: Bundle, log_keys: frozenset[bytes]) -> bool:
+        """Whether bundle, keyset and entry are about the same thing."""
+        entry = self.entry
         try:
             keyset = Keyset.decode(bundle.keyset)
         except MalformedError:
@@ -203,20 +205,24 @@ class _One:
             self.found.error("keyset.entry-differs", self.index)
 
 
-def _bundles(pack: Pack, facts: Facts) -> dict[bytes, bytes]:
-    """Return keyset digest → digest of the bundle about it, among documents no entry names."""
-    found: dict[bytes, bytes] = {}
+def _bundles(pack: Pack, facts: Facts) -> dict[bytes, list[bytes]]:
+    """Return keyset digest → digests of bundles about it, among documents no entry names."""
+    found: dict[bytes, list[bytes]] = {}
     for digest in pack.blobs:
         if facts.one("SELECT 1 FROM documents WHERE digest = ?", digest) is not None:
             continue
-        raw = pack.blob(digest)
-        if raw is None or not raw.startswith(_LABEL):
-            continue
-        try:
-            found[sm3(Bundle.decode(raw).keyset)] = digest
-        except AttestationError:
-            continue
+        if (bundle := _decoded(pack.blob(digest))) is not None:
+            found.setdefault(sm3(bundle.keyset), []).append(digest)
     return found
+
+
+def _decoded(raw: bytes | None) -> Bundle | None:
+    if raw is None or not raw.startswith(_LABEL):
+        return None
+    try:
+        return Bundle.decode(raw)
+    except AttestationError:
+        return None
 
 
 def _policies(pack: Pack, facts: Facts, trust: Trust) -> dict[bytes, Policy]:

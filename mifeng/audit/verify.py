@@ -213,7 +213,7 @@ def _times(
 
 
 def _witnessed(facts: Facts, seen: list[history.Seen], trust: Trust, found: Findings) -> None:
-    """Receipts are seen by witnesses before their keys could have leaked (docs/spec/audit-pack.md §4)."""
+    """Receipts are seen by witnesses before their keys could have leaked (audit-pack.md §4)."""
     quorum, before = trust.log.quorum, 0
     if not quorum:
         return

@@ -144,17 +144,20 @@ class Made:
             active_s=1800,
         )
         self.epoch = KeyRing(identity, now=self.now).active
+        self.keyset = self.epoch.digest
+        self.seq, self.prev = 0, first_prev(self.keyset)
+        self.appraise(self.freshness)
+
+    def appraise(self, freshness: Freshness) -> None:
+        """Challenge the node's keyset, as each gateway of a log does, and log that."""
         attester = SimulatedAttester(
             node_id="node-1", measurement=MEASUREMENT, clock=lambda: self.now
         )
-        freshness = self.freshness
         self.bundle: Bundle = asyncio.run(attester.collect(self.epoch.keyset_bytes, freshness))
         evidence = (self.put(self.bundle.cpu.raw),)
         collateral = tuple(self.put(data) for _, data in self.bundle.cpu_collateral.items)
         self.put(self.bundle.keyset)
         self.put(self.bundle.encode())
-        self.keyset = self.epoch.digest
-        self.seq, self.prev = 0, first_prev(self.keyset)
         verdict = self.put(b"{}")
         keyset = self.epoch.keyset
         self.add(

@@ -6,6 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attestation.bundle import Freshness
 from mifeng.audit.findings import Severity
 from mifeng.protocol import entries
 from tests.unit.audit.made import Made
@@ -64,3 +65,13 @@ def test_an_honest_log_always_stands(acts: list[str]) -> None:
     assert not [f for f in report.findings if f.severity is Severity.ERROR]
     noted = [f for f in report.findings if f.code == "intent.under-way"]
     assert sum(f.count for f in noted) == len(open_)
+
+
+def test_two_gateways_may_each_admit_one_node(tmp_path: Path) -> None:
+    """Each challenges the keyset with a nonce of its own; the evidence of both passes again."""
+    made = Made()
+    made.appraise(Freshness(kind=1, x=bytes(32)))
+    made.work(3)
+    report = made.verified(tmp_path / "p.zip")
+    assert not [each for each in report.findings if each.severity is Severity.ERROR]
+    assert report.appraisals.passed == 2
