@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import policies
 from attestation.policy import Policy
@@ -48,6 +48,15 @@ class ClientConfig(_Strict):
     state: Path | None = None
     """Where to remember the newest checkpoint seen, so that a rolled-back log is noticed."""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    freshness: Literal["challenge", "note"] = "challenge"
+    """How the age of evidence is known: by our own challenge to each node, or by a note that the
+    pinned witnesses cosigned, which many clients share (docs/spec/binding.md §2)."""
+
+    @model_validator(mode="after")
+    def _somebody_to_trust(self) -> Self:
+        if self.freshness == "note" and not self.log.quorum:
+            raise ValueError("freshness: note needs witnesses, and a quorum of them")
+        return self
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

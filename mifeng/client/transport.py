@@ -40,7 +40,10 @@ class Transport(Protocol):
     """
 
     async def attestations(self, model: str | None, challenge: bytes) -> list[Offered]:
-        """Return ranked nodes with evidence for `challenge` (32 bytes)."""
+        """Return ranked nodes with evidence for `challenge`, 32 bytes.
+
+        Empty: with evidence made after a note that the log's witnesses cosigned.
+        """
         ...
 
     def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
@@ -83,7 +86,8 @@ class HttpTransport:
 
     async def attestations(self, model: str | None, challenge: bytes) -> list[Offered]:
         """See `Transport.attestations`."""
-        query = {"nonce": challenge.hex()} | ({"model": model} if model else {})
+        query = {"nonce": challenge.hex()} if challenge else {}
+        query |= {"model": model} if model else {}
         document = await self._get("/v1/attestations", query)
         try:
             return [

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from attestation.appraise import appraise
-from attestation.bundle import Bundle
+from attestation.bundle import Bundle, Freshness
 from attestation.errors import AttestationError
 from attestation.judge import NO_FLOORS
 from attestation.policy import Policy
@@ -48,6 +48,7 @@ from .bodydigest import BodyDigest, salted
 from .checkpoint import LogPin, SignedCheckpoint
 from .entries import Completion, KeysetLogged
 from .envelope import ResponseOpen, SealedRequest, encapsulate, seal
+from .freshness import check_note
 from .header import FLAG_STREAM, REQUEST_ID_BYTES, Header
 from .keyset import Keyset, LogIdentity, verify_keys
 from .messages import Message, MessageType, Open, Problem, Record
@@ -57,6 +58,8 @@ from .receipt import SIMULATED, NotClaimed, Receipt
 from .stream import MAX_DATA, FrameOpener, FrameType
 
 CLOCK_SKEW_S: Final = 60
+NOTE: Final = 2
+"""Freshness by a cosigned note, docs/spec/binding.md §2."""
 CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"
 
 
@@ -102,7 +105,8 @@ def trust(
     Args:
         offer_bytes: untrusted.
         terms: what this client insists on.
-        nonce32s: `Freshness.nonce32` of challenges this client made itself and recently.
+        nonce32s: `Freshness.nonce32` of challenges this client made itself and recently. Empty: it
+            made none, and only a note that its witnesses have cosigned recently proves an age.
         now: Unix seconds.
         floors: ratchet numbers of collateral seen before; older collateral is a downgrade.
 
@@ -116,8 +120,10 @@ def trust(
     """
     offer = Offer.decode(offer_bytes)
     # (1) Appraise: genuine, bound to this keyset and to a challenge of ours, as policy wants.
-    key = _appraise(offer, terms.policy, nonce32s, now, floors)
+    key, freshness = _appraise(offer, terms.policy, nonce32s, now, floors)
     keyset = Keyset.decode(key.keyset)
+    if freshness.kind == NOTE:
+        _check_note(freshness.x, keyset, terms, now)
     # (2) The node obeys the log we pin.
     if keyset.log != LogIdentity.of(terms.log):
         raise KeysetRejectedError("keyset: the node obeys another log than the one pinned")
@@ -155,15 +161,32 @@ def _appraise(
     nonce32s: Collection[bytes],
     now: int,
     floors: Mapping[str, int],
-) -> AttestedKey:
+) -> tuple[AttestedKey, Freshness]:
     try:
         bundle = Bundle.decode(offer.bundle)
-        nonce32 = bundle.freshness.nonce32
-        if nonce32 not in nonce32s:
+        fresh = bundle.freshness
+        # A note is looked at once the keyset's life is known; own challenges admit no note.
+        if fresh.nonce32 not in nonce32s and (nonce32s or fresh.kind != NOTE):
             raise NodeRejectedError("the evidence was not made for a challenge of this client")
-        return appraise(bundle, policy, nonce32=nonce32, now=now, floors=floors)
+        key = appraise(bundle, policy, nonce32=fresh.nonce32, now=now, floors=floors)
     except AttestationError as exc:
         raise NodeRejectedError(f"{exc.code}: {exc}") from exc
+    return key, fresh
+
+
+def _check_note(note: bytes, keyset: Keyset, terms: Terms, now: int) -> None:
+    """Refuse evidence that no witness of ours shows to be recent."""
+    try:
+        check_note(
+            note,
+            terms.log,
+            not_after=keyset.not_after,
+            max_age_s=terms.policy.max_evidence_age_s,
+            max_life_s=terms.policy.max_keyset_life_s,
+            now=now,
+        )
+    except PeerError as exc:
+        raise NodeRejectedError(f"freshness.note: {exc}") from exc
 
 
 def _check_logged(offer: Offer, keyset_digest: bytes, pin: LogPin) -> SignedCheckpoint:
