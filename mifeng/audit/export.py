@@ -22,6 +22,7 @@ from mifeng.protocol import entries, note
 from mifeng.protocol.checkpoint import Checkpoint
 from mifeng.protocol.merkle import MAX_SIZE, SM3, WORLDS, Digest
 
+from .anchors.record import AnchorRecord
 from .container import ContainerWriter
 from .pack import CHUNK, Manifest, PackWriter, Scope
 from .source import LogSource
@@ -30,9 +31,14 @@ from .tree import gap_nodes
 Progress = Callable[[int, int], None]
 """Told how many entries of how many are done."""
 
-_ABOUT_KEYSETS = (entries.KeysetLogged.TYPE, entries.NodeAdmitted.TYPE)
+_ABOUT_KEYSETS = (
+    entries.KeysetLogged.TYPE,
+    entries.NodeAdmitted.TYPE,
+    entries.NodeExpired.TYPE,
+)
 _NAMING_BLOBS = (
-    *_ABOUT_KEYSETS,
+    entries.KeysetLogged.TYPE,
+    entries.NodeAdmitted.TYPE,
     entries.NodeRejected.TYPE,
     entries.PolicyActivated.TYPE,
     entries.Release.TYPE,
@@ -69,6 +75,7 @@ def export(
     choice: Choice,
     now: int,
     signer: SigningKey | None = None,
+    anchors: Sequence[bytes] = (),
     progress: Progress = lambda _done, _total: None,
 ) -> Manifest:
     """Write a pack to `out`, which must not exist, and return its manifest.
@@ -81,13 +88,16 @@ def export(
         choice: what to export.
         now: Unix seconds.
         signer: signs the manifest: the auditor's or the operator's key.
+        anchors: anchor records of this log; their notes are added to `notes`. Those ahead of the
+            database are left out.
         progress: called between chunks.
 
     Raises:
         UsageError: no checkpoint of this log, nothing to export, or a checkpoint that is ahead of
             the database.
     """
-    known = [_place(source, data) for data in notes]
+    held = _held(source, anchors)
+    known = [_place(source, data) for data in (*notes, *(record.note for record, _ in held))]
     sizes = sorted({size for size, world, _ in known if world == SM3.name})
     if not sizes:
         raise UsageError("export: needs a checkpoint of the log itself")
@@ -97,6 +107,7 @@ def export(
     chosen = _choose(source, choice, sizes[-1])
     with ContainerWriter(out) as container:
         writer = PackWriter(container)
+        writer.anchors((record.claim.size, record.kind, data) for record, data in held)
         for digest in sorted(_documents(source, chosen)):
             if (data := source.blob(digest)) is not None:
                 writer.blob(data)
@@ -128,6 +139,15 @@ def _place(source: LogSource, data: bytes) -> tuple[int, str, bytes]:
     if head.origin == source.origin + _TWIN:
         return head.size, "sha256", data
     raise UsageError(f"export: checkpoint of {head.origin}, the log is {source.origin}")
+
+
+def _held(source: LogSource, anchors: Iterable[bytes]) -> list[tuple[AnchorRecord, bytes]]:
+    """Return anchor records of this log, up to its size, with their bytes."""
+    try:
+        records = [(AnchorRecord.decode(data), data) for data in anchors]
+        return [(record, data) for record, data in records if record.claim.size <= source.size]
+    except MalformedError as exc:
+        raise UsageError(f"export: not an anchor record ({exc})") from exc
 
 
 def _choose(source: LogSource, choice: Choice, size: int) -> Runs:
@@ -172,8 +192,7 @@ def _context(source: LogSource, found: Iterable[int], size: int) -> Iterator[int
     for kind in _ABOUT_KEYSETS:
         for index in source.of_type(kind):
             entry = _entry(*source.entries(index, index + 1))
-            about = isinstance(entry, entries.KeysetLogged | entries.NodeAdmitted)
-            if index < size and about and getattr(entry, "keyset", b"") in used:
+            if index < size and getattr(entry, "keyset", None) in used:
                 yield index
 
 

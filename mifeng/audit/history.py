@@ -59,10 +59,15 @@ def checkpoints(pack: Pack, pin: LogPin, keys: LogKeysSeen, found: Findings) -> 
         found.error("checkpoint.none")
     elif pin.quorum == 0:
         found.note("mark.unwitnessed")
-    elif len(ours[-1].signed.cosigned) < pin.quorum:
-        have = len(ours[-1].signed.cosigned)
-        found.error("checkpoint.unwitnessed", subject=ours[-1].member, have=have, need=pin.quorum)
+    elif len((newest := max(ours, key=_order)).signed.cosigned) < pin.quorum:
+        have = len(newest.signed.cosigned)
+        found.error("checkpoint.unwitnessed", subject=newest.member, have=have, need=pin.quorum)
     return sorted(seen, key=lambda each: (each.world is not SM3, each.size))
+
+
+def _order(seen: Seen) -> tuple[int, int]:
+    """By size, then by cosignatures: one checkpoint may be here in several notes."""
+    return seen.size, len(seen.signed.cosigned)
 
 
 @dataclass(frozen=True, slots=True)

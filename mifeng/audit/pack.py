@@ -1,5 +1,6 @@
 """What an audit pack holds, and how it is written and read.
 
+    anchors/<size>-<kind>-<n>   what third parties answered for a checkpoint (anchor.md)
     blobs/<SM3>                 documents the entries name: evidence, collateral, keysets, policies
     checkpoints/<size>-<world>-<n>.note
     entries/<chunk>             entries with their indexes, 4096 indexes to a chunk
@@ -30,6 +31,7 @@ from mifeng.protocol.entries import MAX_ENTRY
 from mifeng.protocol.merkle import DIGEST_BYTES, MAX_SIZE, WORLDS, Digest
 from mifeng.protocol.note import MAX_NOTE
 
+from .anchors.record import KINDS, MAX_RECORD
 from .container import MAX_MEMBERS, Container, ContainerWriter, PackMalformedError
 
 VERSION: Final = 1
@@ -43,6 +45,7 @@ _MAX_MANIFEST: Final = 32 << 20
 _MAX_BLOB: Final = 33 << 20
 _PREFIX: Final = 12
 _NOTE_NAME: Final = re.compile(r"checkpoints/([0-9]{16})-(sm3|sha256)-([0-9]{2})\.note")
+_ANCHOR_NAME: Final = re.compile(rf"anchors/([0-9]{{16}})-({'|'.join(KINDS)})-([0-9]{{2}})")
 _CHUNK_NAME: Final = re.compile(r"(entries|leaves)/([0-9]{12})")
 _BLOB_NAME: Final = re.compile(r"blobs/([0-9a-f]{64})")
 _OTHER_NAMES: Final = ("gaps/sm3", "gaps/sha256")
@@ -124,6 +127,16 @@ class NoteFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorFile:
+    """An anchor record in a pack, unverified."""
+
+    size: int
+    kind: str
+    data: bytes
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
     """Who a pack says it is from."""
 
@@ -133,7 +146,7 @@ class Attribution:
 
 
 class PackWriter:
-    """Writes a pack. Call in this order: `blob`s, `checkpoint`s, `chunk`s, then `finish`."""
+    """Writes a pack. Call in this order: `anchors`, `blob`s, `checkpoints`, `chunk`s, `finish`."""
 
     def __init__(self, container: ContainerWriter) -> None:
         self._container = container
@@ -144,6 +157,13 @@ class PackWriter:
     def _add(self, name: str, data: bytes) -> None:
         self._container.add(name, [data])
         self._digests[name] = sm3(data)
+
+    def anchors(self, records: Iterable[tuple[int, str, bytes]]) -> None:
+        """Add anchor records given as (size, kind, record), each once, in a fixed order."""
+        seen: dict[tuple[int, str], int] = {}
+        for size, kind, data in sorted(set(records)):
+            number = seen[size, kind] = seen.get((size, kind), -1) + 1
+            self._add(f"anchors/{size:016d}-{kind}-{number:02d}", data)
 
     def blob(self, data: bytes) -> None:
         """Add a document; in ascending order of digest."""
@@ -236,7 +256,7 @@ class Pack:
             odd = sorted(set(have) ^ set(self.manifest.members))
             raise PackMalformedError(f"pack: members and manifest differ in {odd[:3]}")
         for name in have:
-            known = (_NOTE_NAME, _CHUNK_NAME, _BLOB_NAME)
+            known = (_NOTE_NAME, _CHUNK_NAME, _BLOB_NAME, _ANCHOR_NAME)
             if name not in _OTHER_NAMES and not any(form.fullmatch(name) for form in known):
                 raise PackMalformedError(f"pack: member {name} of no kind we know")
         if self.chunks != self._numbers("leaves"):
@@ -291,6 +311,13 @@ class Pack:
             if match := _NOTE_NAME.fullmatch(name):
                 note = self._content(name, MAX_NOTE)
                 yield NoteFile(int(match[1]), match[2], note, name)
+
+    def anchors(self) -> Iterator[AnchorFile]:
+        """Yield the anchor records, by size."""
+        for name in self.manifest.members:
+            if match := _ANCHOR_NAME.fullmatch(name):
+                data = self._content(name, MAX_RECORD)
+                yield AnchorFile(size=int(match[1]), kind=match[2], data=data, member=name)
 
     def gaps(self, world: str) -> list[Digest]:
         """Return the roots that stand for entries left out, in order."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mifeng.protocol.note import Signed
 
+from .anchors.check import Anchored
 from .evidence import Appraisals
 from .findings import Finding, Severity
 from .pack import Attribution, Scope
@@ -37,6 +38,7 @@ class Report:
     types: Mapping[str, int]
     heads: tuple[Head, ...]
     heads_compared: int
+    anchors: tuple[Anchored, ...]
     signatures: int
     receipts: int
     intents: int
@@ -83,6 +85,7 @@ class Report:
                 for head in self.heads
             ],
             "heads_compared": self.heads_compared,
+            "anchors": [each.to_json() for each in self.anchors],
             "signatures": self.signatures,
             "receipts": self.receipts,
             "intents": self.intents,

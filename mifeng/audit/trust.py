@@ -3,6 +3,7 @@
     log:        {origin, keys, witnesses, quorum}   as clients and nodes pin it
     policies:   [production-cpu-only, own.yaml]     what the auditor requires of machines; may be []
     exporters:  [hex of an SM2 public key]          who may have signed the pack; may be []
+    anchors:    {trusted, require}                  third parties that hold checkpoints (optional)
 
 Source: docs/spec/audit-pack.md §6.
 """
@@ -22,6 +23,8 @@ from mifeng.errors import UsageError
 from mifeng.pins import PinDocument
 from mifeng.protocol.checkpoint import LogPin
 
+from .anchors.pins import NO_ANCHORS, AnchorPins, AnchorsDocument
+
 
 class TrustDocument(BaseModel):
     """The file. No field has a default: what is not trusted is written as empty."""
@@ -32,6 +35,8 @@ class TrustDocument(BaseModel):
     policies: Annotated[list[str], Field(max_length=64)]
     """Shipped profiles by name, or policy files relative to this one."""
     exporters: Annotated[list[str], Field(max_length=64)]
+    anchors: AnchorsDocument | None = None
+    """Left out, no anchor is trusted, and none required."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,7 @@ class Trust:
     log: LogPin
     policies: tuple[Policy, ...] = ()
     exporters: tuple[VerifyKey, ...] = ()
+    anchors: AnchorPins = NO_ANCHORS
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -52,6 +58,7 @@ class Trust:
                 log=document.log.pin(),
                 policies=tuple(_policy(name, path.parent) for name in document.policies),
                 exporters=tuple(VerifyKey("sm2", bytes.fromhex(k)) for k in document.exporters),
+                anchors=document.anchors.pins(path.parent) if document.anchors else NO_ANCHORS,
             )
         except OSError as exc:
             raise UsageError(f"{exc.filename}: {exc.strerror}") from exc

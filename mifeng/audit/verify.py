@@ -7,6 +7,7 @@
     5 rules between entries      intents, ends, chains, tallies
     6 evidence                   appraised again at its recorded instant
     7 promises                   that clients bring along
+    8 anchors                    what third parties hold, as far as the auditor knows them
 
 Damage never stops the rest: everything that can be said is said. Only a file that is no pack is
 an error instead of a finding.
@@ -27,6 +28,7 @@ from mifeng.protocol import promise
 from mifeng.protocol.merkle import SM3
 
 from . import history, rules
+from .anchors import check as anchoring
 from .evidence import reappraise, shipped_policies
 from .export import Progress
 from .facts import Facts
@@ -119,6 +121,8 @@ def verify(
         rules.check(facts, extent, found)
         appraisals = reappraise(pack, facts, trust, found, log_keys=keys.names, at=at)
         _promises(pack, keys, promises, found, origin=trust.log.origin, extent=extent)
+        anchored = anchoring.anchors(pack, trust.anchors, trust.log, seen, found)
+        anchoring.check(anchored, trust.anchors, facts, extent, found)
         marks = [facts.one(f"SELECT coalesce(sum({m}), 0) FROM receipts") for m in _MARKS]  # noqa: S608
         if marks[0] or appraisals.simulated:
             found.note("mark.simulated", receipts=marks[0])
@@ -133,6 +137,7 @@ def verify(
             types=sums.types,
             heads=tuple(_head(each) for each in seen),
             heads_compared=compared,
+            anchors=anchored,
             signatures=sums.signatures,
             receipts=sums.receipts,
             intents=facts.one("SELECT count(*) FROM intents"),

@@ -255,6 +255,14 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "日志所载准入过期后仍向该节点派发",
         "a request was sent to a node after the admission that is logged had run out",
     ),
+    "expiry.not-admitted": (
+        "日志称某密钥集停用，但此前没有它的准入记录",
+        "a keyset is said to be used no longer that was never admitted",
+    ),
+    "keyset.use-after-expiry": (
+        "日志载明密钥集停用之后仍向其派发请求",
+        "a request was sent under a keyset after the log said that it is used no longer",
+    ),
     "admission.verdict-differs": (
         "准入记录与重新评估的结论不符",
         "the admission is not what appraising again gives",
@@ -308,6 +316,43 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "promise.outside": (
         "承诺的条目不在证据包范围内",
         "the promised entry is outside of this pack",
+    ),
+    # Anchors.
+    "anchor.malformed": ("锚定记录无法解析", "an anchor record does not parse"),
+    "anchor.name": (
+        "锚定记录与其文件名不符",
+        "an anchor record is of another checkpoint or kind than its name says",
+    ),
+    "anchor.unrelated": (
+        "锚定的检查点不在证据包中",
+        "the checkpoint that was anchored is not one of the pack's",
+    ),
+    "anchor.invalid": (
+        "锚定记录不能证明该检查点已交第三方保存",
+        "an anchor record does not show that a third party holds this checkpoint",
+    ),
+    "anchor.untrusted": (
+        "信任文件未列出该锚定方, 不予采信",
+        "the trust file does not list this anchor: it counts for nothing",
+    ),
+    "anchor.unpinned": (
+        "记录自洽, 但区块或交易尚未由审计方在链上核对",
+        (
+            "the record holds, but the auditor has not seen its block or transaction on the chain:"
+            " look it up and pin it"
+        ),
+    ),
+    "anchor.unverifiable": (
+        "缺少时间戳核验库, 未核验",
+        "not verified: the library for timestamps is not installed",
+    ),
+    "anchor.required": (
+        "信任文件要求的锚定数量或时限未满足",
+        "fewer anchors vouch for these entries than the trust file requires",
+    ),
+    "time.after-anchor": (
+        "条目时间晚于第三方已锚定它的时间",
+        "the entry is dated after a third party had anchored it",
     ),
     # Watching.
     "watch.forked": (
