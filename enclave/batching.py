@@ -24,7 +24,7 @@ import numpy as np
 from accel_backends.pipeline import Pipeline
 from accel_backends.tensors import Tensor, check_inputs
 
-from .engines import EngineError
+from .engines import WHEN, EngineError
 
 DEFAULT_PRIORITY: Final = 2
 MAX_TIMEOUT_US: Final = 86_400_000_000
@@ -155,7 +155,7 @@ class Batcher:
             BackendError: the tensors are not what the model declares, or the device failed.
         """
         check_inputs(inputs, self._pipeline.inputs, max_bytes=MAX_BYTES)
-        rest = {name: value for name, value in parameters.items() if name not in _OWN}
+        rest = {name: value for name, value in parameters.items() if name not in WHEN}
         rows = _rows(inputs)
         if rest or rows is None:
             return await self._run_alone(inputs, rest)
@@ -164,9 +164,9 @@ class Batcher:
             key=self._key(inputs, isolation),
             inputs=inputs,
             rows=rows,
-            priority=_priority(parameters),
+            priority=priority_of(parameters),
             arrived=now,
-            expires=now + _timeout_s(parameters),
+            expires=now + timeout_of(parameters),
             future=asyncio.get_running_loop().create_future(),
         )
         self._admit(waiting, now)
@@ -244,17 +244,16 @@ class Batcher:
         return (shapes, b"" if self._limits.mix_tenants else isolation)
 
 
-_OWN: Final = frozenset({"priority", "timeout"})
-
-
-def _priority(parameters: Mapping[str, Any]) -> int:
+def priority_of(parameters: Mapping[str, Any]) -> int:
+    """Return a request's `priority`, 1 (highest) … 8; raises `EngineError`."""
     value = parameters.get("priority", DEFAULT_PRIORITY)
     if type(value) is not int or not 0 <= value <= LEVELS:
         raise EngineError("request.malformed", f"priority: need 1 … {LEVELS}")
     return value or DEFAULT_PRIORITY
 
 
-def _timeout_s(parameters: Mapping[str, Any]) -> float:
+def timeout_of(parameters: Mapping[str, Any]) -> float:
+    """Return a request's `timeout` in seconds, infinite if it has none; raises `EngineError`."""
     value = parameters.get("timeout", 0)
     if type(value) is not int or not 0 <= value <= MAX_TIMEOUT_US:
         raise EngineError("request.malformed", "timeout: need microseconds")

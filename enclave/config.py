@@ -48,15 +48,25 @@ class BatchingConfig(_Strict):
     treats them one by one; whether a model does is for whoever configures this to know."""
 
 
+class EmbeddingConfig(_Strict):
+    """An encoder of texts; see `accel_backends.embedding.EmbeddingLimits`."""
+
+    context: Annotated[int, Field(ge=2, le=1 << 17)]
+    """Most tokens of a text; a longer one is refused."""
+    rows: Annotated[int, Field(ge=1, le=4096)] = 32
+    pooling: Literal["mean", "first"] = "mean"
+
+
 class ModelConfig(_Strict):
     """One served model."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
     version: str
-    kind: Literal["onnx", "ocr", "llm", "openai-engine", "oip-engine"]
+    kind: Literal["onnx", "ocr", "llm", "embedding", "openai-engine", "oip-engine"]
     files: Annotated[dict[str, Path], Field(min_length=1)]
     """Role → path. `onnx`: `graph`. `ocr`: `detect`, `classify`, `recognise`. `llm`: `graph`,
     `tokenizer`, `tokenizer_config`, and the graph's external data by the names it uses.
+    `embedding`: `graph`, `tokenizer`, and external data likewise.
     `openai-engine`, `oip-engine`: what its digest is to cover; the engine reads the files."""
     devices: Annotated[list[DeviceConfig], Field(min_length=1)]
     precision: Literal["native", "reduced"] = "native"
@@ -66,6 +76,8 @@ class ModelConfig(_Strict):
     batching: BatchingConfig | None = None
     llm: LlmConfig | None = None
     """Needed by kind `llm`."""
+    embedding: EmbeddingConfig | None = None
+    """Needed by kind `embedding`."""
     engine: EngineConfig | None = None
     """Needed by kinds `openai-engine` and `oip-engine`."""
     pacing: PacingConfig = PacingConfig()
@@ -75,6 +87,8 @@ class ModelConfig(_Strict):
     def _complete(self) -> Self:
         if (self.kind == "llm") is not (self.llm is not None):
             raise ValueError("kind llm and its settings come together")
+        if (self.kind == "embedding") is not (self.embedding is not None):
+            raise ValueError("kind embedding and its settings come together")
         if self.kind.endswith("-engine") is not (self.engine is not None):
             raise ValueError(f"kind {self.kind} and settings of an engine do not fit")
         if self.engine is not None:

@@ -9,9 +9,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from concurrent.futures import Executor as ThreadPool
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -21,6 +21,13 @@ from accel_backends.tensors import NUMPY_TYPES, Tensor
 from mifeng.errors import MalformedError
 from mifeng.protocol import body
 from mifeng.protocol.body import OIP_INFER, OIP_METADATA, OipBody
+
+from .pacing import Beat
+
+WHEN: Final = frozenset({"priority", "timeout"})
+"""Parameters that say when a request runs, not what it computes."""
+_INLINE_BYTES: Final = 256 << 10
+"""Bodies up to this are decoded at once; longer ones would hold up the loop."""
 
 
 class EngineError(Exception):
@@ -41,6 +48,10 @@ class Job:
     """32 bytes: requests may share caches only if these are equal. Random unless the client
     sealed a value of its own, so the default is to share nothing."""
     stream: bool
+    tenant: str = ""
+    """Whom the gateway says it is for: good for taking turns, never for sharing anything."""
+    beat: Beat | None = None
+    """When the answer is looked at, if it is paced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +101,11 @@ class OipEngine:
         version: str,
         backend: str,
         pool: ThreadPool,
+        lane: "Turns",
         batcher: "Infer | None" = None,
     ) -> None:
-        """Take a loaded pipeline, what it is served as, and who batches for it, if anybody."""
-        self._pipeline, self._pool, self._batcher = pipeline, pool, batcher
+        """Take a loaded pipeline, what it is served as, and who says when it may run."""
+        self._pipeline, self._pool, self._lane, self._batcher = pipeline, pool, lane, batcher
         self._name, self._version = name, version
         first = pipeline.placements[0]
         eps = sorted({f"{p.ep} {p.ep_version}" for p in pipeline.placements})
@@ -104,17 +116,28 @@ class OipEngine:
         if job.operation == OIP_METADATA:
             yield json.dumps(self._metadata()).encode()
             return
-        if self._batcher is not None:
-            yield await self._batched(self._batcher, job)
-            return
-        loop = asyncio.get_running_loop()
-        yield await loop.run_in_executor(self._pool, self._infer, job.body)
-
-    async def _batched(self, batcher: "Infer", job: Job) -> bytes:
         with _as_engine_errors():
-            request, inputs = _decode(job.body)
-            outputs = await batcher(inputs, request.parameters, isolation=job.isolation)
-        return _encode(request, outputs)
+            if len(job.body) <= _INLINE_BYTES:
+                request, inputs = _decode(job.body)
+            else:
+                loop = asyncio.get_running_loop()
+                request, inputs = await loop.run_in_executor(self._pool, _decode, job.body)
+            async with self._lane.turn(request.parameters):
+                answer = await self._answer(request, inputs, job.isolation)
+        yield answer
+
+    async def _answer(
+        self, request: OipBody, inputs: Mapping[str, Tensor], isolation: bytes
+    ) -> bytes:
+        if self._batcher is not None:
+            outputs = await self._batcher(inputs, request.parameters, isolation=isolation)
+            return _encode(request, outputs)
+        rest = {name: value for name, value in request.parameters.items() if name not in WHEN}
+
+        def run() -> bytes:
+            return _encode(request, self._pipeline.infer(inputs, rest))
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -131,12 +154,6 @@ class OipEngine:
         )
         return manifest.metadata()
 
-    def _infer(self, data: memoryview) -> bytes:
-        with _as_engine_errors():
-            request, inputs = _decode(data)
-            outputs = self._pipeline.infer(inputs, request.parameters)
-        return _encode(request, outputs)
-
 
 class Infer(Protocol):
     """What `batching.Batcher.infer` is to an engine."""
@@ -145,6 +162,14 @@ class Infer(Protocol):
         self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Any], /, *, isolation: bytes
     ) -> Awaitable[Mapping[str, Tensor]]:
         """Answer one request, perhaps together with others."""
+        ...
+
+
+class Turns(Protocol):
+    """What `lane.Lane` is to an engine."""
+
+    def turn(self, parameters: Mapping[str, Any], /) -> AbstractAsyncContextManager[None]:
+        """Hold a place while a request runs; raises `EngineError`."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Load the configured models into engines, and name each by the digest of its manifest."""
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from mifeng.protocol import jsonc
 from mifeng.protocol.keyset import Model
 
 from .batching import Batcher, BatchLimits
-from .config import ConfigError, ModelConfig, NodeConfig
+from .config import ConfigError, EmbeddingConfig, ModelConfig, NodeConfig
 from .engines import Engine, EngineError, Infer, OipEngine
+from .lane import Lane, LaneLimits
 from .llmconfig import EngineConfig, LlmConfig
 from .pacing import Pacing
 
@@ -60,6 +62,9 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
         BackendError: a device is not there, or a graph does not run where it must.
     """
     backend = load_backend(BACKEND, allowed=config.backends)
+    lane = Lane(
+        LaneLimits(width=os.cpu_count() or 1, waiting=max(1, config.limits.concurrency // 2))
+    )
     engines: dict[str, Engine] = {}
     models: dict[str, Model] = {}
     for each in config.models:
@@ -74,6 +79,13 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
             digest = manifest_digest(each, files)
             models[each.name] = Model(digest=digest, idempotent=each.idempotent)
             continue
+        if each.embedding is not None:
+            engines[each.name] = _embedding(
+                each, each.embedding, files, backend=backend, pool=pool, lane=lane
+            )
+            digest = manifest_digest(each, files)
+            models[each.name] = Model(digest=digest, idempotent=each.idempotent)
+            continue
         pipeline = _pipeline(each, files, backend)
         engines[each.name] = OipEngine(
             pipeline,
@@ -81,6 +93,7 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
             version=each.version,
             backend=backend.name,
             pool=pool,
+            lane=lane,
             batcher=_batcher(each, pipeline, pool),
         )
         models[each.name] = Model(digest=manifest_digest(each, files), idempotent=each.idempotent)
@@ -112,6 +125,26 @@ def _llm(
         backend, files, options=_options(config), limits=llm.Limits(**settings.model_dump())
     )
     return LlmEngine(model, name=config.name, backend=backend.name, pacing=_pacing(config))
+
+
+def _embedding(
+    config: ModelConfig,
+    settings: EmbeddingConfig,
+    files: Mapping[str, bytes],
+    *,
+    backend: Backend,
+    pool: ThreadPool,
+    lane: Lane,
+) -> Engine:
+    from accel_backends import embedding
+
+    from .embeddings import EmbeddingEngine
+
+    if missing := {"graph", "tokenizer"} - set(files):
+        raise ConfigError(f"models.{config.name}.files: need {', '.join(sorted(missing))}")
+    limits = embedding.EmbeddingLimits(**settings.model_dump())
+    model = embedding.load(backend, files, options=_options(config), limits=limits)
+    return EmbeddingEngine(model, name=config.name, backend=backend.name, pool=pool, lane=lane)
 
 
 def _adapter(config: ModelConfig, settings: EngineConfig) -> Engine:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from enclave.config import ConfigError, ModelConfig
+from enclave.config import ConfigError, LimitsConfig, ModelConfig
 from enclave.models import load, manifest_digest
 from enclave.pacing import Pacing
 from examples.chat.folder import entry, write
@@ -25,6 +25,7 @@ class Node:
     """What `load` reads of a node's configuration."""
 
     backends = ("onnxruntime",)
+    limits = LimitsConfig()
 
     def __init__(self, *models: Mapping[str, Any]) -> None:
         self.models = [ModelConfig.model_validate(model) for model in models]

@@ -1,0 +1,1 @@
+"""Speech activity: Silero's detector on recordings of any length, asked over OIP with httpx."""
