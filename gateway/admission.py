@@ -6,12 +6,14 @@ would refuse. No client relies on it; each appraises for itself.
 Source: docs/spec/keyset.md §5.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from attestation.appraise import appraise
 from attestation.bundle import Bundle
 from attestation.errors import AttestationError, Finding
+from attestation.judge import NO_FLOORS
 from attestation.policy import Policy
 from attestation.result import AttestedKey
 from mifeng.crypto import sm3
@@ -48,7 +50,14 @@ class Rejection:
 
 
 def admit(
-    bundle: Bundle, policy: Policy, *, nonce32: bytes, log: LogIdentity, node_id: str, now: int
+    bundle: Bundle,
+    policy: Policy,
+    *,
+    nonce32: bytes,
+    log: LogIdentity,
+    node_id: str,
+    now: int,
+    floors: Mapping[str, int] = NO_FLOORS,
 ) -> Lease | Rejection:
     """Return a lease for the bundle's keyset, or everything that is wrong with it.
 
@@ -59,10 +68,11 @@ def admit(
         log: this gateway's log; a node that obeys another is of no use.
         node_id: as the operator configured it.
         now: Unix seconds.
+        floors: ratchet numbers of collateral seen before; older is a downgrade.
     """
     digest = sm3(bundle.keyset)
     try:
-        key = appraise(bundle, policy, nonce32=nonce32, now=now)
+        key = appraise(bundle, policy, nonce32=nonce32, now=now, floors=floors)
         keyset = Keyset.decode(key.keyset)
     except AttestationError as exc:
         return Rejection(digest, exc.findings or (Finding(exc.code, "evidence", "", ""),))

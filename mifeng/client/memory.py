@@ -14,6 +14,11 @@ from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
 from mifeng.protocol.proof import ConsistencyProof
 
 
+def floors_beside(state: Path) -> Path:
+    """Return the file that remembers collateral for a client whose newest checkpoint is `state`."""
+    return state.with_name(f"{state.name}.floors")
+
+
 class LogMemory:
     """The newest checkpoint, in memory and, if a path is given, in a file."""
 
