@@ -24,6 +24,7 @@ TABLES: Final = {
     " not_before INT, not_after INT",
     "admissions": "idx INTEGER PRIMARY KEY, keyset BLOB, node TEXT, at INT, policy BLOB,"
     " verdict BLOB, tier TEXT, simulated INT, valid_until INT",
+    "expiries": "idx INTEGER PRIMARY KEY, keyset BLOB, at INT",
     "heartbeats": "idx INTEGER PRIMARY KEY, at INT, instance TEXT, interval INT",
     "documents": "idx INT, digest BLOB",
     "others": "idx INTEGER PRIMARY KEY, type TEXT, at INT, data BLOB",
@@ -35,6 +36,7 @@ _INDEXES: Final = (
     "CREATE INDEX receipts_head ON receipts (log_size, log_root)",
     "CREATE INDEX tallies_keyset ON tallies (keyset, count)",
     "CREATE INDEX keysets_keyset ON keysets (keyset)",
+    "CREATE INDEX admissions_keyset ON admissions (keyset)",
     "CREATE INDEX documents_digest ON documents (digest)",
 )
 Rows = Mapping[str, list[tuple[Any, ...]]]

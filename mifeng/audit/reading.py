@@ -144,18 +144,30 @@ class _Reading:
                 self.receipt(index, entry, entry.receipt)
             case entries.Tally():
                 self.tally(index, entry)
-            case entries.KeysetLogged():
-                life = (int(entry.simulated), entry.not_before, entry.not_after)
-                self.row("keysets", index, entry.keyset, entry.node, entry.at, *life)
-                self.row("others", index, entry.TYPE, entry.at, entry.encode())
-            case entries.NodeAdmitted():
-                said = (entry.tier, int(entry.simulated), entry.valid_until)
-                about = (entry.keyset, entry.node, entry.at, entry.policy, entry.verdict)
-                self.row("admissions", index, *about, *said)
+            case entries.KeysetLogged() | entries.NodeAdmitted() | entries.NodeExpired():
+                self.use(index, entry)
             case entries.Heartbeat():
                 self.row("heartbeats", index, entry.at, entry.instance, entry.interval)
             case _:
                 self.row("others", index, entry.TYPE, entry.at, entry.encode())
+
+    def use(
+        self,
+        index: int,
+        entry: entries.KeysetLogged | entries.NodeAdmitted | entries.NodeExpired,
+    ) -> None:
+        """State from when and until when a keyset is used."""
+        if isinstance(entry, entries.NodeAdmitted):
+            said = (entry.tier, int(entry.simulated), entry.valid_until)
+            about = (entry.keyset, entry.node, entry.at, entry.policy, entry.verdict)
+            self.row("admissions", index, *about, *said)
+            return
+        if isinstance(entry, entries.KeysetLogged):
+            life = (int(entry.simulated), entry.not_before, entry.not_after)
+            self.row("keysets", index, entry.keyset, entry.node, entry.at, *life)
+        else:
+            self.row("expiries", index, entry.keyset, entry.at)
+        self.row("others", index, entry.TYPE, entry.at, entry.encode())
 
     def intent(self, index: int, entry: SignedIntent) -> None:
         said = entry.intent

@@ -157,6 +157,13 @@ def _admissions(facts: Facts, found: Findings) -> None:
     )
     for (index,) in facts.ask(query, GRACE_S):
         found.warning("admission.expired", index)
+    query = (
+        "SELECT DISTINCT i.idx FROM expiries x JOIN intents i ON i.keyset = x.keyset"
+        " AND i.idx > x.idx AND i.issued > x.at + ? WHERE NOT EXISTS (SELECT 1 FROM admissions a"
+        " WHERE a.keyset = x.keyset AND a.idx > x.idx AND a.idx < i.idx)"
+    )
+    for (index,) in facts.ask(query, GRACE_S):
+        found.error("keyset.use-after-expiry", index)
 
 
 def _retries(facts: Facts, found: Findings) -> None:
@@ -182,6 +189,12 @@ def _keysets(facts: Facts, found: Findings) -> None:
     )
     for (index,) in facts.ask(query):
         found.error("keyset.not-admitted", index)
+    query = (
+        "SELECT x.idx, hex(x.keyset) FROM expiries x WHERE NOT EXISTS"
+        " (SELECT 1 FROM admissions a WHERE a.keyset = x.keyset AND a.idx < x.idx)"
+    )
+    for index, keyset in facts.ask(query):
+        found.error("expiry.not-admitted", index, subject=keyset.lower())
 
 
 def _heartbeats(facts: Facts, found: Findings) -> None:

@@ -34,7 +34,8 @@ from .jsonc import Fields, Json, JsonInput
 from .merkle import MAX_SIZE
 
 VERSION: Final = 1
-MAX_ENTRY: Final = 128 * 1024
+MAX_ENTRY: Final = 65_535
+"""Bytes of one entry: entry bundles (c2sp.org/tlog-tiles) count them in a u16."""
 INTENT_TYPE: Final = "application/vnd.mifeng.intent+json"
 KEY_TYPE: Final = "application/vnd.mifeng.log-key+json"
 
@@ -325,6 +326,21 @@ class Admin(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject(Record):
+    """Whom a request is about, to whoever has that person's key; see `subject`."""
+
+    TYPE = "SUBJECT"
+
+    at: Time
+    h: Digest32
+    intent: Index
+    subject: Digest32
+    """Salted commitment; the same for all entries about this person."""
+    sealed: Annotated[str, Text(1024)]
+    """Private fields under the person's key, hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure(Record):
     """The key of a subject's private fields was destroyed; proofs are unaffected."""
 
@@ -367,6 +383,7 @@ Entry = (
     | Release
     | Tenant
     | Admin
+    | Subject
     | Erasure
     | Heartbeat
 )
@@ -388,6 +405,7 @@ _PLAIN: Final = {
         Release,
         Tenant,
         Admin,
+        Subject,
         Erasure,
         Heartbeat,
     )

@@ -231,6 +231,26 @@ def unmarked(made: Made) -> object:
     return made.complete(made.intent(), marks=("UNWITNESSED",))
 
 
+def expired(made: Made, keyset: bytes) -> int:
+    """Log that a keyset is used no longer."""
+    reason = "keyset.unknown"
+    return made.add(entries.NodeExpired(at=made.now, node="node-1", keyset=keyset, reason=reason))
+
+
+def use_after_expiry(made: Made) -> object:
+    """Go on using a keyset after the log said that it is used no longer."""
+    expired(made, made.keyset)
+    made.now += 200
+    index = made.intent()
+    made.complete(index)
+    return index
+
+
+def expiry_of_a_stranger(made: Made) -> object:
+    """End the use of a keyset that nobody admitted."""
+    return expired(made, bytes(32))
+
+
 LIES: list[tuple[Lie, str]] = [
     (twice, "end.twice"),
     (before, "end.before-intent"),
@@ -253,6 +273,8 @@ LIES: list[tuple[Lie, str]] = [
     (unlogged_keyset, "keyset.unlogged"),
     (garbage, "entry.malformed"),
     (unmarked, "receipt.mark"),
+    (use_after_expiry, "keyset.use-after-expiry"),
+    (expiry_of_a_stranger, "expiry.not-admitted"),
 ]
 
 
@@ -291,6 +313,17 @@ def test_what_is_odd_is_a_warning(lie: Lie, code: str, tmp_path: Path) -> None:
     index = lie(made)
     finding = found(made, tmp_path, code)
     assert (finding.severity, finding.indexes) == (Severity.WARNING, (index,))
+
+
+def test_a_keyset_may_be_admitted_again_after_its_end(tmp_path: Path) -> None:
+    """What was used no longer, and was appraised anew, may be used again."""
+    made = Made()
+    made.work(1)
+    expired(made, made.keyset)
+    made.now += 200
+    made.appraise(made.freshness)
+    made.work(1)
+    assert made.verified(tmp_path / "p.zip").stands
 
 
 def test_receipts_after_the_last_tally_are_pointed_out(tmp_path: Path) -> None:
