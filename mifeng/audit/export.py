@@ -179,10 +179,11 @@ def _of_tenant(source: LogSource, tenant: str, size: int) -> Iterator[int]:
 
 def _context(source: LogSource, found: Iterable[int], size: int) -> Iterator[int]:
     """Yield what chosen entries are judged by: keys, policies, admissions."""
-    for kind in (entries.Key.TYPE, entries.PolicyActivated.TYPE):
+    for kind in (entries.Key.TYPE, entries.PolicyActivated.TYPE, entries.Erasure.TYPE):
         yield from (index for index in source.of_type(kind) if index < size)
     used: set[bytes] = set()
-    for low, high in _runs(set(found)):
+    chosen = set(found)
+    for low, high in _runs(chosen):
         for data in source.entries(low, high):
             entry = _entry(data)
             if isinstance(entry, entries.SignedIntent):
@@ -194,6 +195,10 @@ def _context(source: LogSource, found: Iterable[int], size: int) -> Iterator[int
             entry = _entry(*source.entries(index, index + 1))
             if index < size and getattr(entry, "keyset", None) in used:
                 yield index
+    for index in source.of_type(entries.Subject.TYPE):
+        entry = _entry(*source.entries(index, index + 1))
+        if index < size and isinstance(entry, entries.Subject) and entry.intent in chosen:
+            yield index
 
 
 def _entry(data: bytes) -> entries.Entry | None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from mifeng.protocol.receipt import first_prev
 
+from . import subjects
 from .facts import Facts
 from .findings import Findings
 
@@ -120,6 +121,7 @@ def check(facts: Facts, extent: Extent, found: Findings) -> None:
     """Ask every rule and add what does not hold."""
     _closings(facts, extent, found)
     _admissions(facts, found)
+    subjects.check(facts, found, whole=extent.whole)
     if extent.whole:
         _retries(facts, found)
         _keysets(facts, found)

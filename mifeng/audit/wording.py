@@ -109,6 +109,15 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "节点见到的日志与本日志不是同一历史 (分叉)",
         "a node was shown another history of this log (fork)",
     ),
+    "subject.after-erasure": (
+        "个人主体在删除之后仍有新记录: 其密钥未被销毁",
+        "a person is named after the erasure: the key was not destroyed",
+    ),
+    "subject.no-intent": (
+        "个人主体记录没有对应的许可",
+        "an entry about a person refers to no such INTENT",
+    ),
+    "erasure.twice": ("同一主体被重复删除", "one person was erased twice"),
     "heartbeat.gap": (
         "心跳间断: 其间日志服务停止或被停止",
         "a gap between heartbeats: the log did not run, or was stopped",

@@ -394,7 +394,7 @@ def not_forwarded(s: Signals) -> list[Words]:
 def subjects_private(s: Signals) -> list[Words]:
     """Subjects appear only as commitments."""
     return some(
-        s.type("PRIVATE"),
+        s.type("SUBJECT"),
         f"{s.type('PRIVATE')} 条个人主体字段：加盐承诺与 SM4-GCM 密文，密钥按主体分立，可单独销毁",
         f"{s.type('PRIVATE')} entries with fields about a subject: salted commitment and SM4-GCM"
         " ciphertext, under a key for each subject that can be destroyed",

@@ -81,6 +81,7 @@ PLAIN = (
     ),
     entries.Tenant(at=1, tenant="bank-a", action="created", detail=D1, actor=D2),
     entries.Admin(at=1, role="audit", actor=D1, action="export", subject="1-20", success=True),
+    entries.Subject(at=1, h=D1, intent=3, subject=D2, sealed="00ff"),
     entries.Erasure(at=1, subject=D1, reason="data-subject", actor=D2),
     entries.Heartbeat(at=1, instance="g1", interval=10),
 )
