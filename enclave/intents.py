@@ -10,12 +10,13 @@ Pure but for the one checkpoint it remembers.
 Source: docs/spec/log.md §8.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mifeng.errors import LogInconsistentError, PeerError
 from mifeng.protocol import checkpoint, entries
 from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
-from mifeng.protocol.entries import verify_intent
+from mifeng.protocol.entries import verify_intents
 from mifeng.protocol.header import Header
 from mifeng.protocol.keyset import verify_keys
 from mifeng.protocol.merkle import Digest
@@ -86,25 +87,47 @@ class LogWatch:
         previous one ended. Nothing moves unless the intent itself is the pinned log's.
 
         Raises:
-            IntentRefusedError: malformed, not the pinned log's, or the log contradicts itself.
+            IntentRefusedError: malformed, not the pinned log's, under a checkpoint that too few
+                pinned witnesses have cosigned, or the log contradicts itself.
         """
+        (noted,) = self.advance_each([payload])
+        if isinstance(noted, IntentRefusedError):
+            raise noted
+        return noted
+
+    def advance_each(self, payloads: Sequence[bytes]) -> list[Noted | IntentRefusedError]:
+        """Return for each INTENT message, in order, what `advance` returns or raises.
+
+        The statements' signatures are checked together; the log is followed one by one.
+        """
+        decoded = [_decoded(payload) for payload in payloads]
+        statements = [each.statement for each in decoded if isinstance(each, Intent)]
+        said = iter(verify_intents(statements, origin=self.pin.origin, keys=self._keys))
+        return [
+            self._advance(each, next(said)) if isinstance(each, Intent) else each
+            for each in decoded
+        ]
+
+    def _advance(
+        self, intent: Intent, said: entries.Intent | PeerError
+    ) -> Noted | IntentRefusedError:
         try:
-            intent = Intent.decode(payload)
-            said = verify_intent(intent.statement, origin=self.pin.origin, keys=self._keys)
+            if isinstance(said, PeerError):
+                raise said
             if self._latest is None or intent.note != self._latest.note:
-                offered = checkpoint.verify(intent.note, self.pin)
+                offered = checkpoint.verify_witnessed(intent.note, self.pin)
                 if self._latest is not None:
                     path = tuple(map(Digest, intent.consistency))
                     offered = checkpoint.check_consistent(
                         self.pin.world, self._latest, offered, path
                     )
                 self._confirm(offered)
-        except LogInconsistentError as exc:
-            raise IntentRefusedError("log.inconsistent") from exc
+        except LogInconsistentError:
+            return IntentRefusedError("log.inconsistent")
         except PeerError as exc:
-            raise IntentRefusedError(str(exc)[:64]) from exc
+            return _refused(exc)
         if self._latest is None:
-            raise IntentRefusedError("no checkpoint")
+            return IntentRefusedError("no checkpoint")
         claim = self._latest.checkpoint
         return Noted(said, claim.size, claim.root)
 
@@ -131,3 +154,14 @@ class LogWatch:
         if said.issued > now + MAX_CLOCK_SKEW_S or now >= said.deadline:
             raise IntentRefusedError("not current")
         return LogView(said.origin, said.index, noted.size, noted.root)
+
+
+def _decoded(payload: bytes) -> Intent | IntentRefusedError:
+    try:
+        return Intent.decode(payload)
+    except PeerError as exc:
+        return _refused(exc)
+
+
+def _refused(exc: PeerError) -> IntentRefusedError:
+    return IntentRefusedError(str(exc)[:64])

@@ -26,7 +26,8 @@ from attestation.policy import Policy
 from mifeng.crypto import CryptoError, sm3
 from mifeng.crypto.providers import providers, require_constant_time
 from mifeng.crypto.randomness import random_bytes
-from mifeng.errors import MifengError
+from mifeng.errors import MifengError, UsageError
+from mifeng.floors import Floors
 from mifeng.protocol.entries import PolicyActivated
 from mifeng.protocol.keyset import LogIdentity
 from mifeng.protocol.note import Sm2NoteSigner
@@ -42,6 +43,7 @@ from .auditlog.failpoints import UNARMED, Failpoints
 from .auditlog.keys import LogKeys
 from .auditlog.log import AuditLog
 from .auditlog.store import StoreError
+from .collateral.staple import Stapler
 from .config import ConfigError, GatewayConfig, load
 from .events import log
 from .metrics import Metrics
@@ -195,6 +197,38 @@ def _uvicorn(app: object, listen: str) -> _Http:
     return _Http(settings)
 
 
+def read_floors(settings: GatewayConfig) -> Floors:
+    """Return what is remembered of collateral: beside the guard, which no backup turns back.
+
+    Gateways that share a guard over the network keep it with their collateral, if they fetch any.
+
+    Raises:
+        ConfigError: the file is damaged; an operator must look.
+    """
+    guard, path = settings.log.guard, None
+    if isinstance(guard, Path):
+        path = guard.with_name(f"{guard.name}.floors")
+    elif settings.collateral is not None:
+        path = settings.collateral.directory / "floors.json"
+    try:
+        return Floors(path)
+    except UsageError as exc:
+        raise ConfigError(str(exc)) from exc
+
+
+def _nodes(
+    settings: GatewayConfig, audit: AuditLog, policy: Policy, stapler: Stapler | None
+) -> Nodes:
+    return Nodes(
+        addresses={node.node_id: node.address for node in settings.nodes},
+        audit=audit,
+        policy=policy,
+        identity=LogIdentity.of(audit.pin),
+        stapler=stapler,
+        floors=read_floors(settings),
+    )
+
+
 async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -208,22 +242,15 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         loop.add_signal_handler(number, stop.set)
     policy, document = read_policy(settings.policy)
     metrics, quota = Metrics(), Quota(challenges=settings.limits.challenges)
-    instance = f"gw-{random_bytes(8).hex()}"
     audit = await AuditLog.open(
-        settings.log.settings(instance),
+        settings.log.settings(f"gw-{random_bytes(8).hex()}"),
         read_keys(settings),
         points=points,
         witnesses=settings.log.witnesses,
     )
     await record_policy(audit, policy, document)
     stapler, fetcher = settings.collateral.stapler() if settings.collateral else (None, None)
-    nodes = Nodes(
-        addresses={node.node_id: node.address for node in settings.nodes},
-        audit=audit,
-        policy=policy,
-        identity=LogIdentity.of(audit.pin),
-        stapler=stapler,
-    )
+    nodes = _nodes(settings, audit, policy, stapler)
     limits = settings.limits
     relay = Relay(
         nodes=nodes,

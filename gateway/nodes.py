@@ -18,9 +18,9 @@ from attestation.errors import AttestationError
 from attestation.policy import Policy
 from attestation.report import ear
 from mifeng.crypto import CryptoError, sm3
-from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import VerifyKey
 from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError
+from mifeng.floors import Floors
 from mifeng.protocol import dsse, entries, receipt
 from mifeng.protocol.keyset import Keyset, LogIdentity
 from mifeng.protocol.link import LinkFrame, LinkKind, NodeStatus
@@ -33,6 +33,8 @@ from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableErr
 from .auditlog.log import AuditLog
 from .collateral.staple import Stapler
 from .events import log
+from .expiry import Expiry
+from .freshness import SharedOffers, of_anchor
 from .link import Link, LinkLostError
 from .pool.rank import Candidate
 from .problems import ProblemError
@@ -92,15 +94,20 @@ class Nodes:
         policy: Policy,
         identity: LogIdentity,
         stapler: Stapler | None = None,
+        floors: Floors | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take node id → address, the log, the operator's appraisal policy, and who asks vendors.
 
-        Without `stapler`, nodes bring all their collateral along.
+        Without `stapler`, nodes bring all their collateral along. Without `floors`, how new it was
+        is remembered for the life of this object.
         """
         self._nodes = {name: Node(name, address) for name, address in addresses.items()}
         self._audit, self._policy, self._identity = audit, policy, identity
         self._stapler, self._clock = stapler, clock
+        self._floors = floors or Floors(None)
+        self._expiry = Expiry(audit, clock)
+        self._shared = SharedOffers(audit)
         self._tasks: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Event()
@@ -111,6 +118,7 @@ class Nodes:
             asyncio.create_task(self._keep(node), name=f"node-{node.node_id}")
             for node in self._nodes.values()
         ]
+        self._tasks.append(asyncio.create_task(self._expiry.run(self.all), name="node-expiry"))
 
     async def close(self) -> None:
         """Hang up on every node."""
@@ -134,6 +142,11 @@ class Nodes:
                 return node, lease
         return None
 
+    def expire(self, node: Node, keyset: bytes, reason: str) -> None:
+        """Use a keyset of a node no longer, and say so in the log."""
+        self._expiry.drop(node, keyset, reason)
+        self._spawn(self._expiry.say())
+
     async def offer(self, node: Node, freshness: Freshness) -> bytes:
         """Return an encoded offer for a client's challenge, under the newest checkpoint.
 
@@ -154,6 +167,18 @@ class Nodes:
         index, entry = found
         proof = await self._audit.inclusion(index)
         return Offer(raw if self._stapler is None else bundle.encode(), entry, proof).encode()
+
+    async def shared_offer(self, node: Node) -> bytes:
+        """Return an encoded offer that clients share, made after a note witnesses cosigned.
+
+        Raises:
+            ProblemError: the node is not available, or there are no cosignatures.
+        """
+        if node.lease is None:
+            raise ProblemError("node.unavailable", retry_after_s=1)
+        return await self._shared.offer(
+            node.node_id, node.lease.digest, lambda freshness: self.offer(node, freshness)
+        )
 
     async def _completed(self, bundle: Bundle) -> Bundle:
         return bundle if self._stapler is None else await self._stapler.staple(bundle)
@@ -205,7 +230,7 @@ class Nodes:
 
     async def _admit(self, node: Node, link: Link) -> None:
         """Challenge a node, appraise it, record the verdict, and keep the lease."""
-        freshness = Freshness(kind=1, x=random_bytes(32))
+        freshness = await of_anchor(self._audit)
         try:
             raw = await self._challenge(link, freshness)
             bundle = Bundle.decode(raw)
@@ -231,7 +256,10 @@ class Nodes:
                 log=self._identity,
                 node_id=node.node_id,
                 now=now,
+                floors=self._floors.now,
             )
+        if isinstance(verdict, Lease):
+            await asyncio.to_thread(self._floors.learn, verdict.key.claims)
         node.renewed = now
         blobs = await self._keep_blobs(bundle)
         if isinstance(verdict, Rejection):
@@ -248,15 +276,14 @@ class Nodes:
                 )
             )
             node.lease = None
+            self.expire(node, verdict.keyset, "node.rejected")
             log.warning("node.rejected", node=node.node_id, code=",".join(codes)[:200])
             return
         await self._log_admission(node, verdict, bundle, blobs, now=now)
         # No client takes a keyset that no checkpoint shows to be in the log.
         await self._audit.covered(node.keyset_entries[verdict.digest][0])
         node.lease = verdict
-        node.leases = {
-            digest: lease for digest, lease in node.leases.items() if now < lease.valid_until
-        } | {verdict.digest: verdict}
+        node.leases[verdict.digest] = verdict
         self.changed.set()
         log.info("node.admitted", node=node.node_id, tier=verdict.key.tier.label)
 
@@ -281,7 +308,8 @@ class Nodes:
         *,
         now: int,
     ) -> None:
-        if lease.digest in node.keyset_entries:
+        logged = lease.digest in node.keyset_entries
+        if logged and node.leases[lease.digest].valid_until >= lease.valid_until:
             return
         await self._audit.put_blob(bundle.keyset)
         await self._audit.put_blob(bundle.encode())
@@ -302,6 +330,8 @@ class Nodes:
                 valid_until=lease.valid_until,
             )
         )
+        if logged:
+            return  # appraised again: the keyset is the same, its admission lasts longer
         entry = entries.KeysetLogged(
             at=now,
             node=node.node_id,

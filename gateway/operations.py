@@ -60,12 +60,16 @@ class Operations:
     ) -> list[Attested]:
         """Return nodes that serve `model`, least loaded first, each challenged now.
 
+        With an empty challenge, each with evidence that clients share, made after a note that the
+        log's witnesses cosigned.
+
         Raises:
-            ProblemError: a bad challenge, no such model, or no node available.
+            ProblemError: a bad challenge, no such model, no node available, or no witnesses.
         """
-        if len(challenge) != CHALLENGE_BYTES:
+        if len(challenge) not in (0, CHALLENGE_BYTES):
             raise ProblemError("request.malformed", f"challenge: need {CHALLENGE_BYTES} bytes")
-        await self.quota.take_challenge(tenant)
+        if challenge:
+            await self.quota.take_challenge(tenant)
         if tenant.models is not None and model is not None and model not in tenant.models:
             raise ProblemError("tenant.forbidden")
         nodes = {
@@ -79,7 +83,7 @@ class Operations:
         if not ranked:
             known = any(node.lease is not None for node in self.nodes.all())
             raise ProblemError("model.unknown" if known else "node.unavailable", retry_after_s=1)
-        freshness = Freshness(kind=1, x=challenge)
+        freshness = Freshness(kind=1, x=challenge) if challenge else None
         offers = await asyncio.gather(
             *(self._offer(nodes[c.node_id], freshness) for c in ranked), return_exceptions=True
         )
@@ -96,14 +100,18 @@ class Operations:
                 )
             elif not isinstance(offer, ProblemError):
                 raise offer
+        if not attested and not challenge:
+            raise ProblemError("freshness.none")
         if not attested:
             raise ProblemError("node.unavailable", retry_after_s=1)
         return attested
 
-    async def _offer(self, node: Node, freshness: Freshness) -> bytes:
+    async def _offer(self, node: Node, freshness: Freshness | None) -> bytes:
         """Return a node's offer, or refuse for it: a slow node must not slow the others' down."""
         try:
             async with asyncio.timeout(OFFER_S):
+                if freshness is None:
+                    return await self.nodes.shared_offer(node)
                 return await self.nodes.offer(node, freshness)
         except TimeoutError:
             raise ProblemError("node.unavailable", retry_after_s=1) from None

@@ -40,6 +40,7 @@ TABLE: Final[dict[str, _Row]] = {
         503, "UNAVAILABLE", "The log's witnesses are missing; nothing was sent"
     ),
     "log.not_found": _Row(404, "NOT_FOUND", "The log has no such entry"),
+    "freshness.none": _Row(503, "UNAVAILABLE", "No witness vouches for evidence; send a challenge"),
     "gateway.draining": _Row(503, "UNAVAILABLE", "The gateway is shutting down"),
     "gateway.overloaded": _Row(503, "RESOURCE_EXHAUSTED", "Too many requests at once"),
     "seal.invalid": _Row(400, "INVALID_ARGUMENT", "The node could not open the request"),

@@ -26,6 +26,7 @@ from .admission import Lease, check_request
 from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableError
 from .auditlog.log import AuditLog, Dispatch
 from .events import log
+from .expiry import UNKNOWN
 from .link import LinkLostError, LinkStream
 from .metrics import Metrics
 from .nodes import Node, Nodes, verify_statement
@@ -318,6 +319,8 @@ class Relay:
                     return await self._close(exchange, final, message, sending, put)
                 case MessageType.PROBLEM:
                     problem = _decode_problem(message.payload)
+                    if problem.code == UNKNOWN:  # the node was started anew: its keys are gone
+                        self._nodes.expire(exchange.node, exchange.header.keyset_digest, UNKNOWN)
                     await self._orphan(exchange, problem.code)
                     raise self._client_fault(sending) or problem
                 case _:

@@ -58,9 +58,9 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
 
     @app.get("/v1/attestations")
     async def attestations(
-        request: Request, nonce: str, model: str | None = None
+        request: Request, nonce: str = "", model: str | None = None
     ) -> dict[str, Any]:
-        """Ranked nodes, each with evidence for the caller's 32-byte challenge (hex)."""
+        """Ranked nodes, each with evidence for the caller's 32-byte challenge (hex), or shared."""
         tenant = authenticate(request.headers.get("authorization"))
         found = await operations.attestations(tenant, model=model, challenge=_hex(nonce))
         return {

@@ -19,7 +19,7 @@ from gateway import events
 from gateway.witnesses import Witnesses, WitnessesConfig
 from mifeng.crypto import sm3
 from mifeng.errors import UsageError
-from mifeng.protocol import entries, promise
+from mifeng.protocol import entries, freshness, promise
 from mifeng.protocol.checkpoint import LogPin
 from mifeng.protocol.entries import Entry, Intent, SignedIntent
 from mifeng.protocol.merkle import SHA256, SM3, Digest
@@ -27,7 +27,13 @@ from mifeng.protocol.note import Ed25519NoteSigner, Sm2NoteSigner
 
 from . import keylog
 from .config import LogConfig, open_guard, open_store, open_target
-from .errors import AuditLogError, IntentClosedError, LogRefusedError, LogUnavailableError
+from .errors import (
+    AuditLogError,
+    IntentClosedError,
+    LogRefusedError,
+    LogUnavailableError,
+    LogUnwitnessedError,
+)
 from .failpoints import UNARMED, Failpoints
 from .guard import Guard
 from .hashes import Hashes
@@ -371,6 +377,22 @@ class AuditLog(LogReader):
             LogUnwitnessedError: there is none in time.
         """
         return await self.showing.covered(index, timeout_s=timeout_s)
+
+    async def cosigned_note(self, *, max_age_s: int) -> bytes:
+        """Return the shown note with cosignatures that prove a time at most so long ago.
+
+        Raises:
+            LogUnwitnessedError: the log's witnesses do not cosign now.
+        """
+        if self.tree.shown is not None and self._cosigned_s_ago(self.tree.shown) <= max_age_s:
+            return self.tree.shown.note
+        await self.showing.renew()
+        if self._cosigned_s_ago(self.tree.published) > max_age_s:
+            raise LogUnwitnessedError("log: its witnesses have not cosigned lately")
+        return self.tree.published.note
+
+    def _cosigned_s_ago(self, shown: Published) -> int:
+        return self._clock() - freshness.cosigned_at(shown.note, self.pin)
 
     async def catch_up(self, size: int) -> Published:
         """Return a checkpoint of at least `size` entries, if the log has them.

@@ -22,6 +22,7 @@ from typing import Final
 from gateway import events
 from gateway.witnesses import Witnesses
 from mifeng.protocol.merkle import Digest
+from mifeng.witness.client import Prove
 
 from . import failpoints
 from .errors import AuditLogError, LogUnavailableError, LogUnwitnessedError, NotInLogError
@@ -83,6 +84,20 @@ class Showing:
             self.unwitnessed()
             if not self._behind(now):
                 self._uncovered = None
+
+    async def renew(self) -> None:
+        """Show what is durable now under new cosignatures, even if it was shown before."""
+        before = self.tree.shown
+        await self.once()
+        if self.witnesses is None or self.tree.shown is not before or before is None:
+            return
+        async with self._turn:
+            signed = self.tree.sign(before.tree)
+            got = await self.witnesses.gather(
+                signed.note, before.tree.size, self._prover(self.tree, before.tree)
+            )
+            if got.enough and self.tree.shown is before:
+                self.tree.shown = Published(note=got.note, tree=before.tree)
 
     def check(self) -> None:
         """Return if something new may be begun.
@@ -150,14 +165,7 @@ class Showing:
         """Ask for cosignatures; where others have shown a later tree, follow them and ask again."""
         for _ in range(MAX_TURNS):
             signed = view.sign(tree)
-
-            async def prove(old: int, tree: TreeState = tree) -> tuple[Digest, ...]:
-                try:
-                    return await view.extension(tree, old)
-                except (AuditLogError, StoreError) as exc:
-                    raise NotInLogError(f"log: no proof from {old}") from exc
-
-            got = await witnesses.gather(signed.note, tree.size, prove)
+            got = await witnesses.gather(signed.note, tree.size, self._prover(view, tree))
             self._alarm(got.alarming, tree.size)
             if got.enough:
                 self.points.reach(failpoints.WITNESSED)
@@ -175,6 +183,15 @@ class Showing:
                 self._alarm((("a witness", "witness.ahead"),), tree.size)
                 return
             tree = newer
+
+    def _prover(self, view: TreeView, tree: TreeState) -> Prove:
+        async def prove(old: int) -> tuple[Digest, ...]:
+            try:
+                return await view.extension(tree, old)
+            except (AuditLogError, StoreError) as exc:
+                raise NotInLogError(f"log: no proof from {old}") from exc
+
+        return prove
 
     def _alarm(self, told: tuple[tuple[str, str], ...], size: int) -> None:
         for witness, code in told:

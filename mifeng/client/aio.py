@@ -11,12 +11,11 @@ Everything that is checked is checked in `mifeng.protocol.session`.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from attestation.appraise import raise_floors
 from attestation.bundle import CHALLENGE_BYTES, Freshness
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import SigningKey
@@ -31,6 +30,7 @@ from mifeng.errors import (
     StreamRejectedError,
     TransportError,
 )
+from mifeng.floors import Floors
 from mifeng.protocol.body import OIP_INFER, OipBody, Tensor
 from mifeng.protocol.messages import Message
 from mifeng.protocol.session import (
@@ -49,7 +49,7 @@ from mifeng.protocol.session import (
 
 from .answer import Answer, from_numpy
 from .config import ClientConfig
-from .memory import LogMemory
+from .memory import LogMemory, floors_beside
 from .transport import Offered, Transport, connect
 
 ATTEMPTS: Final = 12
@@ -90,6 +90,7 @@ class AsyncClient:
         auth_key: SigningKey | None = None,
         state: Path | None = None,
         deadline_s: float = 60.0,
+        notes: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """See `from_config` for the usual way.
@@ -99,16 +100,20 @@ class AsyncClient:
             terms: what this client insists on.
             tenant: who we are to the gateway.
             auth_key: the institution's SM2 key; requests are signed with it inside the seal.
-            state: file that remembers the newest checkpoint.
+            state: file that remembers the newest checkpoint; beside it `<state>.floors` remembers
+                how new the newest collateral was.
             deadline_s: how long a request may take, unless a call says otherwise.
+            notes: ask for evidence made after a note that the pinned witnesses cosigned, shared
+                with other clients, before challenging anybody.
             clock: Unix seconds.
         """
+        self._notes = notes
         self._transport, self._terms, self._tenant = transport, terms, tenant
         self._auth_key, self._deadline_s, self._clock = auth_key, deadline_s, clock
         self._memory = LogMemory(terms.log, state)
         self._trusted: dict[str, list[TrustedNode]] = {}
         self._turn = 0
-        self._floors: Mapping[str, int] = {}
+        self._floors = Floors(None if state is None else floors_beside(state))
         self._attesting = asyncio.Lock()
         self._advancing = asyncio.Lock()
         self.refused: list[Refused] = []
@@ -132,6 +137,7 @@ class AsyncClient:
             auth_key=config.read_auth_key(),
             state=config.state,
             deadline_s=config.timeout_s,
+            notes=config.freshness == "note",
         )
 
     async def __aenter__(self) -> Self:
@@ -152,29 +158,47 @@ class AsyncClient:
         return await self._transport.attestations(model, freshness.x), freshness.nonce32
 
     async def attest(self, model: str) -> list[TrustedNode]:
-        """Challenge the nodes that serve a model and return those that pass, best first.
+        """Ask for evidence of the nodes that serve a model and return those that pass, best first.
+
+        Nodes are challenged, unless evidence after a cosigned note is wanted and to be had.
 
         Raises:
             NodeRejectedError: none passes; `refused` says why for each.
             RefusedError, TransportError: the gateway has none, or cannot be reached.
         """
-        offered, nonce32 = await self.offers(model)
-        now = int(self._clock())
-        passed, self.refused = [], []
-        for each in offered:
-            try:
-                node = await self._appraise(each.offer, nonce32, now)
-            except LogInconsistentError:
-                raise
-            except PeerError as exc:
-                self.refused.append(Refused(each.node_id, exc))
-            else:
-                passed.append(node)
+        passed = await self._noted(model) if self._notes else []
+        if not passed:
+            offered, nonce32 = await self.offers(model)
+            passed = await self._passing(offered, {nonce32})
         if not passed:
             reasons = "; ".join(f"{each.node_id}: {each.error}" for each in self.refused)
             cause = self.refused[0].error if self.refused else None
             raise NodeRejectedError(f"no offered node is acceptable: {reasons}") from cause
         self._trusted[model] = passed
+        return passed
+
+    async def _noted(self, model: str) -> list[TrustedNode]:
+        """Return nodes whose evidence a note of our witnesses shows to be recent; maybe none."""
+        try:
+            offered = await self._transport.attestations(model, b"")
+        except RefusedError:
+            return []
+        return await self._passing(offered, ())
+
+    async def _passing(
+        self, offered: list[Offered], nonce32s: Collection[bytes]
+    ) -> list[TrustedNode]:
+        """Return the nodes that pass, and keep why the others do not."""
+        now = int(self._clock())
+        passed: list[TrustedNode] = []
+        self.refused = []
+        for each in offered:
+            try:
+                passed.append(await self._appraise(each.offer, nonce32s, now))
+            except LogInconsistentError:
+                raise
+            except PeerError as exc:
+                self.refused.append(Refused(each.node_id, exc))
         return passed
 
     async def models(self) -> frozenset[str]:
@@ -189,17 +213,17 @@ class AsyncClient:
         found: set[str] = set()
         for each in offered:
             with contextlib.suppress(PeerError):
-                node = await self._appraise(each.offer, nonce32, now)
+                node = await self._appraise(each.offer, {nonce32}, now)
                 found |= set(node.keyset.models)
         return frozenset(found)
 
-    async def _appraise(self, offer: bytes, nonce32: bytes, now: int) -> TrustedNode:
+    async def _appraise(self, offer: bytes, nonce32s: Collection[bytes], now: int) -> TrustedNode:
         """Return a node that passes, remembering the log's head and its collateral's numbers."""
         node = await asyncio.to_thread(
-            trust, offer, self._terms, nonce32s={nonce32}, now=now, floors=self._floors
+            trust, offer, self._terms, nonce32s=nonce32s, now=now, floors=self._floors.now
         )
         await self._advance(node)
-        self._floors = raise_floors(self._floors, node.key.claims)
+        await asyncio.to_thread(self._floors.learn, node.key.claims)
         return node
 
     async def _advance(self, node: TrustedNode) -> None:

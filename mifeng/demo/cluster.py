@@ -23,6 +23,8 @@ from mifeng.client import ClientConfig
 from mifeng.crypto import hmac_sm3
 from mifeng.errors import UsageError
 
+from .witnesses import WitnessFolder, section
+
 ROOT: Final = Path(__file__).parent.parent.parent
 READY_S: Final = 60.0
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "MIFENG_NATIVE")
@@ -106,6 +108,8 @@ class Cluster:
         node_settings: Mapping[str, Any] | None = None,
         gateway_settings: Mapping[str, Any] | None = None,
         gateway_env: Mapping[str, str] | None = None,
+        witnesses: int = 0,
+        quorum: int | None = None,
     ) -> None:
         """Describe the cluster; nothing is started yet.
 
@@ -116,6 +120,8 @@ class Cluster:
             node_settings: further keys of each node's configuration.
             gateway_settings: further keys of the gateway's configuration.
             gateway_env: environment of the gateway process.
+            witnesses: how many witness processes the log has.
+            quorum: how many of them must cosign; all, if None.
         """
         self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="mifeng-")
         self.directory = directory or Path(self._temporary.name if self._temporary else ".")
@@ -126,6 +132,10 @@ class Cluster:
         self.api_key = "mfk_" + secrets.token_hex(24)
         self.gateway: Process
         self.nodes: list[Process] = []
+        self._witness_count = witnesses
+        self._quorum = witnesses if quorum is None else quorum
+        self._witness_folders: list[WitnessFolder] = []
+        self.witnesses: list[Process] = []
         self.pin: dict[str, Any] = {}
 
     @property
@@ -164,7 +174,12 @@ class Cluster:
         require_checkout()
         (self.directory / "passphrase").write_text(secrets.token_hex(16))
         (self.directory / "api.key").write_text(self.api_key)
-        config = self._write("gateway.yaml", self._gateway_config())
+        numbers = range(1, self._witness_count + 1)
+        self._witness_folders = [WitnessFolder(self.directory, number) for number in numbers]
+        document = self._gateway_config()
+        if self._witness_folders:
+            document["log"]["witnesses"] = dict(section(self._witness_folders, self._quorum))
+        config = self._write("gateway.yaml", document)
         made = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-m", "gateway", "--config", str(config), "--create-log"],
             cwd=ROOT,
@@ -174,6 +189,11 @@ class Cluster:
         if made.returncode:
             raise UsageError(f"create-log: {made.stderr.decode('utf-8', 'replace')[-500:]}")
         self.pin = yaml.safe_load(made.stdout)["log"]
+        for each in self._witness_folders:
+            each.serve(self.pin["origin"], self.pin["keys"])
+            arguments = ("mifeng.cli", "witness", "serve", "--config", str(each.config))
+            log = each.folder / "witness.log"
+            self.witnesses.append(Process(each.folder.name, arguments, log))
         self.gateway = Process(
             "gateway",
             ("gateway", "--config", str(config)),
@@ -193,6 +213,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start everything and wait until every node is admitted."""
+        for witness in self.witnesses:
+            witness.start()
         for node in self.nodes:
             node.start()
         self.gateway.start()
@@ -235,8 +257,8 @@ class Cluster:
         """Stop everything and remove a temporary directory."""
         if hasattr(self, "gateway"):
             self.gateway.stop()
-        for node in self.nodes:
-            node.stop()
+        for process in (*self.nodes, *self.witnesses):
+            process.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
 
