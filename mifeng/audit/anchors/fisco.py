@@ -218,7 +218,8 @@ def verify(record: AnchorRecord) -> Shown:
         to, call, digest = made.data.to.lower(), made.data.input, made.hash
         if place != (proof.chain_id, proof.group_id):
             raise PeerError("anchor: the transaction is for another chain or group")
-        if to != f"0x{proof.contract.hex()}" or call != wanted.call(APPEND_GM):
+        calls = (wanted.call(APPEND_GM), wanted.call(APPEND))
+        if to != f"0x{proof.contract.hex()}" or call not in calls:
             raise PeerError("anchor: the transaction does not record this note")
     else:
         contract, call = _ethereum(proof.raw)
