@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Final
 
 from mifeng.errors import MalformedError
@@ -150,8 +150,11 @@ class Connection:
         try:
             await self.send(LinkFrame(0, LinkKind.HELLO, hello.encode()))
             while data := await self._reader.read(READ_BYTES):
-                for frame in parser.feed(data):
-                    self._handle(frame)
+                frames = parser.feed(data)
+                intents = [each.payload for each in frames if each.kind == MessageType.INTENT]
+                noted = iter(self._watch.advance_each(intents))
+                for frame in frames:
+                    self._handle(frame, noted)
         except MalformedError as exc:
             log.warning("link.malformed", extra={"code": exc.code})
         except (ConnectionError, CancelledExchangeError):
@@ -159,7 +162,8 @@ class Connection:
         finally:
             await self._close()
 
-    def _handle(self, frame: LinkFrame) -> None:
+    def _handle(self, frame: LinkFrame, noted: Iterator[Noted | IntentRefusedError]) -> None:
+        """Take one frame; `noted` is what came of the INTENTs that were read with it."""
         if frame.kind == LinkKind.ATTEST:
             self._new_stream(frame.stream)
             if self._attesting >= MAX_ATTESTING:
@@ -168,7 +172,7 @@ class Connection:
                 self._attesting += 1
                 self._spawn(self._bundle(frame.stream, frame.payload))
         elif frame.kind == MessageType.INTENT:
-            self._intent(frame)
+            self._intent(frame, next(noted))
         elif frame.stream in self._streams:
             self._on_stream(self._streams[frame.stream], frame)
         elif frame.stream > self._highest:
@@ -179,15 +183,13 @@ class Connection:
             raise MalformedError("link: stream number")
         self._highest = number
 
-    def _intent(self, frame: LinkFrame) -> None:
+    def _intent(self, frame: LinkFrame, noted: Noted | IntentRefusedError) -> None:
         self._new_stream(frame.stream)
         if len(self._streams) >= MAX_STREAMS:
             self._spawn(self._problem(frame.stream, "node.busy"))
             return
-        try:
-            noted = self._watch.advance(frame.payload)
-        except IntentRefusedError as exc:
-            log.warning("intent.refused", extra={"code": exc.detail})
+        if isinstance(noted, IntentRefusedError):
+            log.warning("intent.refused", extra={"code": noted.detail})
             self._spawn(self._problem(frame.stream, "intent.invalid"))
             return
         self._streams[frame.stream] = _Stream(self, frame.stream, noted)

@@ -14,7 +14,7 @@ from typing import Final
 
 from mifeng.crypto import sm3
 from mifeng.crypto.errors import SignatureError
-from mifeng.crypto.signatures import SigningKey, VerifyKey
+from mifeng.crypto.signatures import SigningKey, VerifyKey, failing
 from mifeng.errors import MalformedError, PeerError
 
 from .jsonc import Fields, Json, dumps, loads, to_base64
@@ -127,12 +127,38 @@ def verify(envelope: bytes, payload_type: str, key: VerifyKey) -> bytes:
 
 def verify_parsed(envelope: Envelope, payload_type: str, key: VerifyKey) -> bytes:
     """Do what `verify` does for an envelope that was parsed already."""
-    if envelope.payload_type != payload_type:
-        raise PeerError(f"dsse: is {envelope.payload_type}, not {payload_type}")
-    if envelope.keyid != key_id(key.alg, key.public_bytes):
-        raise PeerError(f"dsse: signed by {envelope.keyid}, another key")
+    _compare(envelope, payload_type, key)
     try:
         key.verify(envelope.signature, pae(payload_type, envelope.payload))
     except SignatureError as exc:
         raise PeerError("dsse: signature does not verify") from exc
     return envelope.payload
+
+
+def verify_each(claims: Sequence[tuple[Envelope, str, VerifyKey]]) -> list[bytes | PeerError]:
+    """Return for each claim what `verify_parsed` returns or raises; SM2's are checked in lanes."""
+    results = [_compared(*claim) for claim in claims]
+    places = [place for place, found in enumerate(results) if isinstance(found, bytes)]
+    signed = [
+        (key, envelope.signature, pae(payload_type, envelope.payload))
+        for envelope, payload_type, key in (claims[place] for place in places)
+    ]
+    for place in failing(signed):
+        results[places[place]] = PeerError("dsse: signature does not verify")
+    return results
+
+
+def _compared(envelope: Envelope, payload_type: str, key: VerifyKey) -> bytes | PeerError:
+    try:
+        _compare(envelope, payload_type, key)
+    except PeerError as exc:
+        return exc
+    return envelope.payload
+
+
+def _compare(envelope: Envelope, payload_type: str, key: VerifyKey) -> None:
+    """Raise `PeerError` unless the envelope claims to be of this type and by this key."""
+    if envelope.payload_type != payload_type:
+        raise PeerError(f"dsse: is {envelope.payload_type}, not {payload_type}")
+    if envelope.keyid != key_id(key.alg, key.public_bytes):
+        raise PeerError(f"dsse: signed by {envelope.keyid}, another key")

@@ -10,7 +10,7 @@ Each class lists its fields with how they are written; reading and writing follo
 Source: docs/spec/log.md §8.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Final, Self, get_type_hints
 
@@ -454,10 +454,36 @@ def verify_intent(statement: bytes, *, origin: str, keys: Collection[VerifyKey])
         MalformedError: not an INTENT.
         PeerError: signed by none of `keys`, or for another log.
     """
-    intent = _intent(_verified(statement, INTENT_TYPE, keys))
-    if intent.origin != origin:
-        raise PeerError(f"intent: of log {intent.origin}, not {origin}")
+    (intent,) = verify_intents([statement], origin=origin, keys=keys)
+    if isinstance(intent, PeerError):
+        raise intent
     return intent
+
+
+def verify_intents(
+    statements: Sequence[bytes], *, origin: str, keys: Collection[VerifyKey]
+) -> list[Intent | PeerError]:
+    """Return for each statement what `verify_intent` returns or raises."""
+    results: dict[int, Intent | PeerError] = {}
+    claims: dict[int, tuple[dsse.Envelope, str, VerifyKey]] = {}
+    for place, statement in enumerate(statements):
+        try:
+            envelope = dsse.parse(statement, limit=MAX_ENTRY)
+            claims[place] = (envelope, INTENT_TYPE, _pinned(envelope, keys))
+        except PeerError as exc:
+            results[place] = exc
+    verified = dsse.verify_each(list(claims.values()))
+    for (place, (envelope, _, _)), found in zip(claims.items(), verified, strict=True):
+        try:
+            if isinstance(found, PeerError):
+                raise found
+            intent = _intent(envelope)
+            if intent.origin != origin:
+                raise PeerError(f"intent: of log {intent.origin}, not {origin}")
+            results[place] = intent
+        except PeerError as exc:
+            results[place] = exc
+    return [results[place] for place in range(len(statements))]
 
 
 def sign_key_change(change: KeyChange, signer: SigningKey) -> bytes:
@@ -487,10 +513,14 @@ def _key_change(envelope: dsse.Envelope) -> KeyChange:
 
 def _verified(statement: bytes, payload_type: str, keys: Collection[VerifyKey]) -> dsse.Envelope:
     envelope = dsse.parse(statement, limit=MAX_ENTRY)
+    dsse.verify_parsed(envelope, payload_type, _pinned(envelope, keys))
+    return envelope
+
+
+def _pinned(envelope: dsse.Envelope, keys: Collection[VerifyKey]) -> VerifyKey:
     for key in keys:
         if envelope.keyid == dsse.key_id(key.alg, key.public_bytes):
-            dsse.verify_parsed(envelope, payload_type, key)
-            return envelope
+            return key
     raise PeerError(f"dsse: signed by {envelope.keyid}, which is not pinned")
 
 

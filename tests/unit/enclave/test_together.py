@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from enclave.intents import IntentRefusedError, Noted
 from enclave.together import Together, sign, unwrap
 from mifeng.crypto import DecryptionError
 from mifeng.crypto.signatures import SigningKey
 from mifeng.crypto.suites import SUITES
 from mifeng.protocol import receipt
 from mifeng.protocol.header import Header
-from mifeng.protocol.messages import Message, MessageType, Open, Problem
+from mifeng.protocol.messages import Intent, Message, MessageType, Open, Problem
 from mifeng.protocol.receipt import first_prev, next_prev, verify_receipt
 from tests.harness import samples
 from tests.harness.world import SM, World
@@ -219,3 +220,28 @@ async def test_a_receipt_that_has_its_number_is_signed_even_if_its_exchange_is_s
 
 def _verified(statement: bytes, world: World) -> receipt.Receipt:
     return verify_receipt(statement, world.keyring.active.sign["sm2"].verify_key())
+
+
+async def test_intents_of_one_read_are_followed_in_their_order() -> None:
+    """A foreign intent among good ones is refused alone, and the log is followed past it."""
+    world = World()
+    node = await world.trusted()
+    payloads = []
+    for at in range(4):
+        _, request = world.start(node, b"%d" % at)
+        header = Header.decode(Open.decode(request[0].payload).header)
+        payloads.append(world.intend(request[0], header)[2].payload)
+    made = Intent.decode(payloads[2])
+    path = world.log.consistency(len(world.log.entries) - 3)
+    assert made.note != Intent.decode(payloads[0]).note
+    payloads[1] = replace(made, statement=world.log.entries[0]).encode()
+    payloads[2] = Intent(made.statement, world.log.note(), path).encode()
+    payloads[3] = b"\0"
+    noted = world.watch.advance_each(payloads)
+    assert [isinstance(each, Noted) for each in noted] == [True, False, True, False]
+    last = noted[2]
+    assert isinstance(last, Noted)
+    assert world.watch.size == last.size
+    with pytest.raises(IntentRefusedError):
+        world.watch.advance(payloads[1])
+    assert world.watch.advance_each([]) == []

@@ -1,6 +1,8 @@
 """DSSE envelopes: the specification's encoding, one signature, every byte counted."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -96,3 +98,22 @@ def test_parse_is_total(data: bytes) -> None:
         assert dsse.parse(data).encode() == data
     except MalformedError:
         return
+
+
+def test_many_are_verified_as_one_by_one() -> None:
+    """Good ones return their payload; another type, key or signature is refused in its place."""
+    other = SigningKey.generate("p256")
+    claims = [(dsse.parse(VALID), TYPE, VERIFY)] * 12
+    claims[2] = (dsse.parse(VALID), TYPE + "x", VERIFY)
+    claims[5] = (dsse.parse(VALID), TYPE, other.verify_key())
+    bad = dsse.parse(VALID)
+    claims[7] = (replace(bad, signature=bytes(64)), TYPE, VERIFY)
+    claims[9] = (dsse.parse(dsse.sign(b"other", TYPE, other)), TYPE, other.verify_key())
+    found = dsse.verify_each(claims)
+    assert [at for at, each in enumerate(found) if isinstance(each, PeerError)] == [2, 5, 7]
+    for at, (envelope, kind, key) in enumerate(claims):
+        if at in {2, 5, 7}:
+            with pytest.raises(PeerError, match=re.escape(str(found[at]))):
+                dsse.verify_parsed(envelope, kind, key)
+        else:
+            assert found[at] == dsse.verify_parsed(envelope, kind, key)

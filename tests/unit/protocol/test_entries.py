@@ -260,3 +260,19 @@ def test_decode_is_total(data: bytes) -> None:
     """Random bytes are malformed."""
     with pytest.raises(MalformedError):
         entries.decode(data)
+
+
+def test_many_intents_are_verified_as_one_by_one() -> None:
+    """What is malformed, of another log, not signed or signed by nobody pinned fails alone."""
+    keys = (NODE.verify_key(), LOG.verify_key())
+    good, foreign = SIGNED.statement, SigningKey.generate("sm2")
+    bent_one = bytearray(good)
+    bent_one[-12] ^= 1
+    statements = [good] * 11
+    statements[1] = b"{}"
+    statements[4] = INTENT.sign(foreign)
+    statements[6] = bytes(bent_one)
+    statements[8] = dataclasses.replace(INTENT, origin="other").sign(LOG)
+    found = entries.verify_intents(statements, origin=ORIGIN, keys=keys)
+    assert [at for at, each in enumerate(found) if isinstance(each, PeerError)] == [1, 4, 6, 8]
+    assert all(each == INTENT for each in found if not isinstance(each, PeerError))
