@@ -16,6 +16,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from .anchors.config import AnchorsConfig
 from .auditlog import config as auditlog
 from .auditlog.places import PostgresGuardPlace, PostgresPlace, S3Place
 from .auditlog.retention import DEFAULT_DAYS, FLOOR_DAYS
@@ -243,6 +244,8 @@ class GatewayConfig(BaseSettings):
     tenants: Annotated[list[TenantConfig], Field(min_length=1)]
     require_constant_time_crypto: bool
     limits: LimitsConfig = LimitsConfig()
+    anchors: AnchorsConfig | None = None
+    """Third parties that remember checkpoints; left out, none does."""
     collateral: CollateralConfig | None = None
     """Vendors to ask for what nodes do not bring along; left out, none is asked."""
 

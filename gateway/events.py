@@ -27,6 +27,7 @@ FIELDS: Final = frozenset(
         "index",
         "size",
         "listen",
+        "anchor",
         "instance",
         "tier",
         "provider",

@@ -34,6 +34,7 @@ from mifeng.protocol.note import Sm2NoteSigner
 from policies.load import shipped_bytes
 
 from . import events
+from .anchors import starting as anchors
 from .api import grpc as grpc_api
 from .api import http as http_api
 from .auditlog import config as auditlog
@@ -278,6 +279,9 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         may = not relay.draining and not stop.is_set()
         return admitted and may and audit.healthy and audit.showing.ready
 
+    close_anchors = anchors.start(
+        settings.anchors, settings.log.settings("anchors"), audit, metrics, points
+    )
     nodes.start()
     http = _uvicorn(http_api.build(operations, metrics, ready=ready), settings.http.listen)
     serving = asyncio.create_task(http.serve())
@@ -303,6 +307,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         await nodes.close()
         if fetcher is not None:
             await fetcher.close()
+        await close_anchors()
         await audit.close()
         log.info("gateway.stopped")
 

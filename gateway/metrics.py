@@ -69,6 +69,11 @@ class Metrics:
         for each in showing.witnesses.standing.values() if showing.witnesses else ():
             self.witness_up.labels(each.name).set(each.cosigned_at is not None and not each.code)
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where parts of the gateway with metrics of their own register them."""
+        return self._registry
+
     def finished(self, header: Header, outcome: str, seconds: float) -> None:
         """Count one exchange."""
         label = outcome if outcome in _OUTCOMES else "other"
