@@ -1,0 +1,202 @@
+"""Keys of persons: wrapped, found again, and after erasure in no file and no backup."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.subjects import keyfile
+from gateway.subjects.errors import SubjectsError, SubjectsRefusedError, SubjectUnknownError
+from gateway.subjects.store import SubjectStore
+from mifeng.protocol.subject import commitment
+
+PASSPHRASE = b"a long enough passphrase"
+REFERENCE = "5a" * 32
+
+
+def opened(folder: Path, passphrase: bytes = PASSPHRASE) -> SubjectStore:
+    """Open the store in a folder, with its key file elsewhere."""
+    (folder / "keys").mkdir(exist_ok=True)
+    return SubjectStore.open(folder / "subjects.db", folder / "keys" / "kek", passphrase)
+
+
+def everything(folder: Path) -> bytes:
+    """Return the bytes of every file under a folder."""
+    return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_a_person_is_the_same_every_time(tmp_path: Path) -> None:
+    """Salt and key are made once and survive a restart; others get others."""
+    store = opened(tmp_path)
+    first = store.person("bank-a", REFERENCE)
+    assert store.person("bank-a", REFERENCE) == first
+    assert store.person("bank-b", REFERENCE).subject != first.subject
+    assert first.subject == commitment(first.fields.salt, "bank-a", REFERENCE)
+    store.close()
+    store = opened(tmp_path)
+    assert store.person("bank-a", REFERENCE) == first
+    assert store.find("bank-a", REFERENCE) == first
+    assert store.opened(first.subject) == first
+    assert store.count() == 2
+    store.close()
+
+
+def test_files_hold_nothing_in_clear(tmp_path: Path) -> None:
+    """Neither tenant, reference, salt nor key can be read in any file."""
+    store = opened(tmp_path)
+    made = store.person("bank-a", REFERENCE)
+    held = everything(tmp_path)
+    for secret in (b"bank-a", REFERENCE.encode(), bytes.fromhex(REFERENCE), made.key):
+        assert secret not in held
+    assert made.fields.salt not in held
+    assert "key=" not in repr(made)
+    store.close()
+
+
+def test_after_erasure_no_byte_of_the_key_remains(tmp_path: Path) -> None:
+    """Key, salt, their wrapped form and the old wrapping key are in no file; others still open."""
+    store = opened(tmp_path)
+    others = [store.person("bank-a", f"{i:064x}") for i in range(200)]
+    person = store.person("bank-a", REFERENCE)
+    with sqlite3.connect(tmp_path / "subjects.db") as db:
+        (sealed,) = db.execute(
+            "SELECT sealed FROM subjects WHERE subject = ?", (person.subject,)
+        ).fetchone()
+    db.close()
+    (old,) = keyfile.KeyFile.open(tmp_path / "keys" / "kek")
+    assert sealed in everything(tmp_path)
+    assert old.secret in everything(tmp_path)
+    store.erase(person.subject, b"erasure")
+    gone = (person.key, person.fields.salt, sealed, sealed[12:44], old.secret, old.id)
+    held = everything(tmp_path)
+    assert not [secret.hex() for secret in gone if secret in held]
+    with pytest.raises(SubjectUnknownError):
+        store.find("bank-a", REFERENCE)
+    with pytest.raises(SubjectUnknownError):
+        store.opened(person.subject)
+    assert [store.opened(other.subject) for other in others] == others
+    store.close()
+    store = opened(tmp_path)
+    assert not [secret.hex() for secret in gone if secret in everything(tmp_path)]
+    assert [store.opened(other.subject) for other in others] == others
+    assert [entry for _, entry in store.pending()] == [b"erasure"]
+    store.close()
+
+
+def test_a_backup_of_the_database_opens_nothing_after_erasure(tmp_path: Path) -> None:
+    """The database of yesterday is under a key that is gone: it is refused, never used."""
+    store = opened(tmp_path)
+    person = store.person("bank-a", REFERENCE)
+    shutil.copy(tmp_path / "subjects.db", tmp_path / "backup.db")
+    store.erase(person.subject, b"e")
+    store.close()
+    shutil.move(tmp_path / "backup.db", tmp_path / "subjects.db")
+    with pytest.raises(SubjectsRefusedError, match="not that of this database"):
+        opened(tmp_path)
+
+
+def test_named_again_a_person_is_somebody_else(tmp_path: Path) -> None:
+    """After erasure the same reference gets a new salt, key and commitment."""
+    store = opened(tmp_path)
+    before = store.person("bank-a", REFERENCE)
+    store.erase(before.subject, b"e")
+    after = store.person("bank-a", REFERENCE)
+    assert after.subject != before.subject
+    assert after.key != before.key
+    with pytest.raises(SubjectUnknownError):
+        store.erase(before.subject, b"e")
+    store.close()
+
+
+@pytest.mark.parametrize("step", ["add", "commit", "keep"])
+def test_a_crash_during_erasure_is_finished_or_undone(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the last thing done was, the store opens, and the person is there or erased."""
+    store = opened(tmp_path)
+    person, other = store.person("a", REFERENCE), store.person("a", "00" * 32)
+
+    # What a crash leaves is the files as they are at that moment; a copy of them is it.
+    snapshot = tmp_path / "crashed"
+    keep = keyfile.KeyFile.keep
+    calls = []
+
+    def spying(self: keyfile.KeyFile, kek_id: bytes) -> None:
+        calls.append(kek_id)
+        if len(calls) == 2 and step == "commit":
+            shutil.copytree(tmp_path, snapshot)
+        keep(self, kek_id)
+        if len(calls) == 2 and step == "keep":
+            shutil.copytree(tmp_path, snapshot)
+
+    if step == "add":
+        add = keyfile.KeyFile.add
+
+        def added(self: keyfile.KeyFile) -> keyfile.Kek:
+            made = add(self)
+            shutil.copytree(tmp_path, snapshot)
+            return made
+
+        monkeypatch.setattr(keyfile.KeyFile, "add", added)
+    monkeypatch.setattr(keyfile.KeyFile, "keep", spying)
+    store.erase(person.subject, b"e")
+    store.close()
+    monkeypatch.undo()
+    (snapshot / "subjects.db.lock").unlink()
+    crashed = opened(snapshot)
+    assert crashed.opened(other.subject) == other
+    erased = crashed.pending() != []
+    assert erased is (step != "add")
+    if erased:
+        with pytest.raises(SubjectUnknownError):
+            crashed.opened(person.subject)
+    else:
+        assert crashed.opened(person.subject) == person
+    assert len(list(keyfile.KeyFile.open(snapshot / "keys" / "kek"))) == 1
+    crashed.close()
+
+
+def test_a_failing_database_changes_nothing(tmp_path: Path) -> None:
+    """If the transaction fails the person stays, under the old key, and the new one is gone."""
+    store = opened(tmp_path)
+    person = store.person("a", REFERENCE)
+    store._db.execute("DROP TABLE pending")
+    with pytest.raises(SubjectsError):
+        store.erase(person.subject, b"e")
+    assert store.opened(person.subject) == person
+    assert store.person("a", REFERENCE) == person
+    assert len(list(keyfile.KeyFile.open(tmp_path / "keys" / "kek"))) == 1
+    store.close()
+
+
+def test_opening_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
+    """Two processes, a wrong passphrase, a missing or damaged file: refused by name."""
+    store = opened(tmp_path)
+    store.person("a", REFERENCE)
+    with pytest.raises(SubjectsRefusedError, match="another process"):
+        opened(tmp_path)
+    store.close()
+    with pytest.raises(SubjectsRefusedError, match="passphrase"):
+        opened(tmp_path, b"another")
+    key = tmp_path / "keys" / "kek"
+    whole = key.read_bytes()
+    key.write_bytes(whole[:-1])
+    with pytest.raises(SubjectsRefusedError, match="not a key file"):
+        opened(tmp_path)
+    key.write_bytes(bytes(len(whole)))
+    with pytest.raises(SubjectsRefusedError, match="no whole key"):
+        opened(tmp_path)
+    key.unlink()
+    with pytest.raises(SubjectsRefusedError, match="is missing"):
+        opened(tmp_path)
+    key.write_bytes(whole)
+    (tmp_path / "subjects.db").unlink()
+    with pytest.raises(SubjectsRefusedError, match="is missing"):
+        opened(tmp_path)
+
+
+def test_the_key_file_is_private(tmp_path: Path) -> None:
+    """Nobody but the gateway's user may read it."""
+    opened(tmp_path).close()
+    assert (tmp_path / "keys" / "kek").stat().st_mode & 0o077 == 0
