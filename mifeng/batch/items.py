@@ -24,23 +24,29 @@ class Item:
     line: bytes | None
     """The JSON line; None where the file itself is the document."""
 
-    def tensors(self, input_name: str) -> tuple[Tensor, ...]:
-        """Read the item's inputs.
+    def content(self) -> bytes:
+        """Return the document or the line; raises `UsageError` if it cannot be read."""
+        if self.line is not None:
+            return self.line
+        try:
+            return self.path.read_bytes()
+        except OSError as exc:
+            raise UsageError(f"{self.source}: {exc.strerror}") from exc
+
+    def tensors(self, content: bytes, input_name: str) -> tuple[Tensor, ...]:
+        """Return the item's inputs.
 
         Args:
+            content: what `content` returned.
             input_name: the BYTES input that a file becomes.
 
         Raises:
-            UsageError: the file cannot be read, or the line is not tensors.
+            UsageError: the line is not tensors.
         """
         if self.line is None:
-            try:
-                content = self.path.read_bytes()
-            except OSError as exc:
-                raise UsageError(f"{self.source}: {exc.strerror}") from exc
             data = join_bytes([content])
             return (Tensor(name=input_name, datatype="BYTES", shape=(1,), data=data),)
-        return _line_tensors(self.line, self.source)
+        return _line_tensors(content, self.source)
 
 
 def _line_tensors(line: bytes, source: str) -> tuple[Tensor, ...]:
@@ -62,11 +68,13 @@ def _narrow(value: Any) -> Any:  # noqa: ANN401 - JSON, then an array
 def read(paths: Iterable[Path]) -> Iterator[Item]:
     """Yield the items of files in the order given; `.jsonl` files line by line.
 
+    A directory stands for the files below it, by name; those that begin with a dot are left out.
+
     Raises:
         UsageError: a file cannot be opened.
     """
     index = 0
-    for path in paths:
+    for path in _files(paths):
         if path.suffix != ".jsonl":
             yield Item(index=index, source=str(path), path=path, line=None)
             index += 1
@@ -82,6 +90,18 @@ def read(paths: Iterable[Path]) -> Iterator[Item]:
                         index += 1
         except OSError as exc:
             raise UsageError(f"{path}: {exc.strerror}") from exc
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            below = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+        except OSError as exc:
+            raise UsageError(f"{path}: {exc.strerror}") from exc
+        yield from _files(below)
 
 
 def result_json(tensors: dict[str, Tensor]) -> bytes:

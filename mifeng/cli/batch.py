@@ -3,16 +3,20 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mifeng.batch import items
 from mifeng.batch.manifest import Manifest
-from mifeng.batch.run import Summary, run
+from mifeng.batch.report import Reporter, duration
+from mifeng.batch.run import PATIENCE_S, Options, Summary, run
 
 from .options import client, config_option, json_option, print_json
+
+INTERRUPTED: Final = 6
+STOPPED: Final = 130
 
 
 @click.group("batch")
@@ -23,9 +27,7 @@ def command() -> None:
 @command.command("submit")
 @config_option
 @json_option
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--model", "-m", required=True, help="Model, as the gateway serves it.")
 @click.option(
     "--out",
@@ -42,9 +44,17 @@ def command() -> None:
     type=click.IntRange(1, 256),
     help="Requests under way at once.",
 )
+@click.option(
+    "--patience",
+    default=PATIENCE_S,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds to wait for a gateway or a node that is away before giving up.",
+)
 @click.pass_context
 def submit(
     context: click.Context,
+    *,
     config: Path,
     as_json: bool,
     files: tuple[Path, ...],
@@ -52,68 +62,76 @@ def submit(
     out: Path,
     input_name: str | None,
     jobs: int,
+    patience: float,
 ) -> None:
-    """Send FILES (documents, or .jsonl of inputs) through a model, each sealed and verified.
+    """Send FILES through a model, each sealed and verified, when the nodes have time.
 
-    Killed at any moment, the same command goes on where it was. Results are OUT/NNNNNNNN.json,
-    receipts beside them. Exit status 0 if every item succeeded, 1 if some failed for good.
+    FILES are documents, directories of documents, or .jsonl files with one {"inputs": {name:
+    value}} a line. Killed at any moment, the same command goes on where it was. Results are in
+    OUT by item number, receipts beside them; OUT/manifest.jsonl says which is which.
+
+    Exit status: 0 every item succeeded, 1 some failed for good, 6 some may have run and must
+    not run twice, 3 or 5 nobody could be asked for so long, 130 stopped by Ctrl-C.
     """
-    manifest = Manifest.open(out, model=model)
-    began = time.monotonic()
-    total = sum(1 for _ in items.read(files))
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=as_json or not console.is_terminal,
-    )
-
-    async def work() -> Summary:
-        async with client(config) as asking:
-            with bar:
-                done = sum(each.ok for each in manifest.done.values())
-                task = bar.add_task(model, total=total, completed=done, rate="")
-
-                def told(summary: Summary) -> None:
-                    rate = summary.done / max(time.monotonic() - began, 1e-3)
-                    bar.update(
-                        task,
-                        completed=summary.skipped + summary.done + summary.failed,
-                        rate=f"{rate:.1f}/s",
-                    )
-
-                return await run(
-                    asking, manifest, files, input_name=input_name, jobs=jobs, on_item=told
-                )
-
+    manifest = Manifest.open(out, model=model)
+    options = Options(input_name=input_name, jobs=jobs, patience_s=patience)
+    began = time.monotonic()
     try:
-        summary = asyncio.run(work())
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        summary = asyncio.run(_work(config, manifest, files, options, console, quiet=as_json))
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from here")
+        context.exit(STOPPED)
     finally:
         manifest.close()
-    seconds = time.monotonic() - began
-    report = {
+    report = _report(summary, time.monotonic() - began)
+    if as_json:
+        print_json(report)
+    else:
+        _say(console, report, out)
+    context.exit(1 if summary.failed else INTERRUPTED if summary.interrupted else 0)
+
+
+async def _work(
+    config: Path,
+    manifest: Manifest,
+    files: tuple[Path, ...],
+    options: Options,
+    console: Console,
+    *,
+    quiet: bool,
+) -> Summary:
+    total = await asyncio.to_thread(lambda: sum(1 for _ in items.read(files)))
+    reporter = Reporter(console, model=manifest.model, total=total, quiet=quiet)
+    async with client(config) as asking:
+        with reporter:
+            return await run(asking, manifest, files, options, told=reporter.told)
+
+
+def _report(summary: Summary, seconds: float) -> dict[str, Any]:
+    return {
         "total": summary.total,
         "done": summary.done,
         "already_done": summary.skipped,
         "failed": summary.failed,
+        "interrupted": summary.interrupted,
         "retried": summary.retried,
         "codes": summary.codes,
         "seconds": round(seconds, 2),
         "per_hour": round(summary.done / seconds * 3600) if summary.done else 0,
     }
-    if as_json:
-        print_json(report)
-    else:
-        console.print(
-            f"{summary.done} done, {summary.skipped} were done before, {summary.failed} failed, "
-            f"{summary.retried} retries, {seconds:.1f} s ({report['per_hour']:,} per hour)"
-        )
-        for code, count in summary.codes.items():
-            console.print(f"  {count} × {code}")
-    context.exit(1 if summary.failed else 0)
+
+
+def _say(console: Console, report: dict[str, Any], out: Path) -> None:
+    parts = [f"{report['done']:,} done"]
+    if report["already_done"]:
+        parts.append(f"{report['already_done']:,} were done before")
+    parts += [f"{report[name]:,} {name}" for name in ("failed", "interrupted") if report[name]]
+    speed = f" ({report['per_hour']:,} an hour)" if report["done"] else ""
+    console.print(
+        f"{', '.join(parts)} of {report['total']:,}, in {duration(report['seconds'])}{speed}",
+        highlight=False,
+    )
+    for code, count in report["codes"].items():
+        console.print(f"  {count:,} × {code}", highlight=False)
+    console.print(f"results, receipts and manifest.jsonl: {out}", highlight=False, soft_wrap=True)

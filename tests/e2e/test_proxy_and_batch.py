@@ -155,7 +155,7 @@ def test_a_batch_killed_and_resumed_has_every_result_once(cluster: Cluster, tmp_
     process.wait()
     with manifest.open("ab") as file:
         file.write(b'{"index": 119, "sour')
-    before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.receipt.json")}
+    before = {p.name: p.stat().st_mtime_ns for p in out.glob("*/*.receipt.json")}
     assert 19 <= len(before) < 120
     resumed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=os.environ)
     report = json.loads(resumed.stdout)
@@ -163,7 +163,7 @@ def test_a_batch_killed_and_resumed_has_every_result_once(cluster: Cluster, tmp_
     assert report["done"] + report["already_done"] == report["total"] == 120
     assert report["already_done"] >= 19
     for number in range(120):
-        result = json.loads((out / f"{number:08d}.json").read_text())
+        result = json.loads((out / "00000" / f"{number:08d}.json").read_text())
         assert result["outputs"]["y"]["data"] == [-float(number), -1.0]
     again = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=os.environ)
     assert json.loads(again.stdout)["done"] == 0
