@@ -49,7 +49,7 @@ from mifeng.protocol.session import (
 
 from .answer import Answer, from_numpy
 from .config import ClientConfig
-from .memory import LogMemory, floors_beside
+from .memory import LogMemory, Verdicts, floors_beside
 from .transport import Offered, Transport, connect
 
 ATTEMPTS: Final = 12
@@ -113,6 +113,7 @@ class AsyncClient:
         self._memory = LogMemory(terms.log, state)
         self._trusted: dict[str, list[TrustedNode]] = {}
         self._turn = 0
+        self._appraised = Verdicts()
         self._floors = Floors(None if state is None else floors_beside(state))
         self._attesting = asyncio.Lock()
         self._advancing = asyncio.Lock()
@@ -218,12 +219,19 @@ class AsyncClient:
         return frozenset(found)
 
     async def _appraise(self, offer: bytes, nonce32s: Collection[bytes], now: int) -> TrustedNode:
-        """Return a node that passes, remembering the log's head and its collateral's numbers."""
+        """Return a node that passes, remembering verdict, log's head and collateral's numbers."""
         node = await asyncio.to_thread(
-            trust, offer, self._terms, nonce32s=nonce32s, now=now, floors=self._floors.now
+            trust,
+            offer,
+            self._terms,
+            nonce32s=nonce32s,
+            now=now,
+            floors=self._floors.now,
+            appraised=self._appraised.now,
         )
         await self._advance(node)
         await asyncio.to_thread(self._floors.learn, node.key.claims)
+        self._appraised.keep(offer, node.key, now=now)
         return node
 
     async def _advance(self, node: TrustedNode) -> None:

@@ -1,4 +1,4 @@
-"""What this machine remembers of a log: the newest checkpoint it has seen.
+"""What this machine remembers: the newest checkpoint of a log, and verdicts on nodes.
 
 A log that shows a smaller tree, or one that does not contain the tree seen before, contradicts
 itself; the error carries both signed notes and convicts whoever signed them.
@@ -6,12 +6,38 @@ itself; the error carries both signed notes and convicts whoever signed them.
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+from attestation.result import AttestedKey
+from mifeng.crypto import sm3
 from mifeng.errors import PeerError, UsageError
 from mifeng.protocol import checkpoint
 from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
+from mifeng.protocol.offer import Offer
 from mifeng.protocol.proof import ConsistencyProof
+
+MAX_VERDICTS: Final = 64
+
+
+class Verdicts:
+    """Verdicts on bundles, by the SM3 of their bytes; no bundle is appraised twice in its life."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._keys: dict[bytes, AttestedKey] = {}
+
+    @property
+    def now(self) -> Mapping[bytes, AttestedKey]:
+        """Every verdict that is kept."""
+        return dict(self._keys)
+
+    def keep(self, offer: bytes, key: AttestedKey, *, now: int) -> None:
+        """Keep the verdict on an accepted offer's bundle; forget those that have run out."""
+        kept = {digest: each for digest, each in self._keys.items() if now < each.valid_until}
+        kept[sm3(Offer.decode(offer).bundle)] = key
+        self._keys = dict(list(kept.items())[-MAX_VERDICTS:])
 
 
 def floors_beside(state: Path) -> Path:

@@ -18,6 +18,7 @@ Source: docs/spec/messages.md §3, docs/spec/keyset.md §4, docs/spec/receipt.md
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from attestation.appraise import appraise
@@ -60,6 +61,7 @@ from .stream import MAX_DATA, FrameOpener, FrameType
 CLOCK_SKEW_S: Final = 60
 NOTE: Final = 2
 """Freshness by a cosigned note, docs/spec/binding.md §2."""
+NOTHING_APPRAISED: Final[Mapping[bytes, AttestedKey]] = MappingProxyType({})
 CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"
 
 
@@ -99,6 +101,7 @@ def trust(
     nonce32s: Collection[bytes],
     now: int,
     floors: Mapping[str, int] = NO_FLOORS,
+    appraised: Mapping[bytes, AttestedKey] = NOTHING_APPRAISED,
 ) -> TrustedNode:
     """Return the node behind an offer, if everything about it holds.
 
@@ -109,6 +112,8 @@ def trust(
             made none, and only a note that its witnesses have cosigned recently proves an age.
         now: Unix seconds.
         floors: ratchet numbers of collateral seen before; older collateral is a downgrade.
+        appraised: verdicts of earlier calls, by SM3 of the bundle's exact bytes: the same bytes are
+            not appraised again while their verdict holds. Freshness and log are always checked.
 
     Raises:
         MalformedError: the offer does not parse.
@@ -120,7 +125,9 @@ def trust(
     """
     offer = Offer.decode(offer_bytes)
     # (1) Appraise: genuine, bound to this keyset and to a challenge of ours, as policy wants.
-    key, freshness = _appraise(offer, terms.policy, nonce32s, now, floors)
+    key, freshness = _appraise(
+        offer, terms.policy, nonce32s, now=now, floors=floors, appraised=appraised
+    )
     keyset = Keyset.decode(key.keyset)
     if freshness.kind == NOTE:
         _check_note(freshness.x, keyset, terms, now)
@@ -159,8 +166,10 @@ def _appraise(
     offer: Offer,
     policy: Policy,
     nonce32s: Collection[bytes],
+    *,
     now: int,
     floors: Mapping[str, int],
+    appraised: Mapping[bytes, AttestedKey],
 ) -> tuple[AttestedKey, Freshness]:
     try:
         bundle = Bundle.decode(offer.bundle)
@@ -168,10 +177,20 @@ def _appraise(
         # A note is looked at once the keyset's life is known; own challenges admit no note.
         if fresh.nonce32 not in nonce32s and (nonce32s or fresh.kind != NOTE):
             raise NodeRejectedError("the evidence was not made for a challenge of this client")
+        known = appraised.get(sm3(offer.bundle))
+        if known is not None and _holds(known, policy, now, floors):
+            return known, fresh
         key = appraise(bundle, policy, nonce32=fresh.nonce32, now=now, floors=floors)
     except AttestationError as exc:
         raise NodeRejectedError(f"{exc.code}: {exc}") from exc
     return key, fresh
+
+
+def _holds(key: AttestedKey, policy: Policy, now: int, floors: Mapping[str, int]) -> bool:
+    """Whether appraising the same bytes again would come to this verdict."""
+    numbers = (each for claims in key.claims for each in claims.ratchets.items())
+    newest = all(number >= floors.get(name, number) for name, number in numbers)
+    return newest and key.policy_digest == policy.digest and now < key.valid_until
 
 
 def _check_note(note: bytes, keyset: Keyset, terms: Terms, now: int) -> None:
