@@ -34,7 +34,7 @@ from mifeng.protocol.stream import MAX_DATA, Frame, FrameSealer, FrameType
 from .engines import Engine, EngineError, Job
 from .epochs import Epoch, KeyRing
 from .intents import IntentRefusedError, LogView, LogWatch, Noted
-from .pacing import Paced, attended, close, paced
+from .pacing import Beat, Paced, attended, close, paced
 from .together import Together, sign, unwrap
 
 ISOLATION_BYTES: Final = 32
@@ -365,19 +365,23 @@ class Executor:
         salt_frame = self._seal(exchange, sealer, FrameType.SALT, exchange.salt)
         await emit(Message(MessageType.FRAME, salt_frame))
         stream = bool(exchange.header.flags & FLAG_STREAM)
+        engine = self._engines[exchange.header.model]
+        pacing = engine.pacing if stream and isinstance(engine, Paced) else None
+        beat = Beat() if pacing is not None else None
         job = Job(
             operation=exchange.header.operation,
             body=memoryview(exchange.body),
             isolation=exchange.isolation,
             stream=stream,
+            tenant=exchange.header.tenant,
+            beat=beat,
         )
-        engine = self._engines[exchange.header.model]
         pieces = engine.run(job)
         if isinstance(engine, Paced):
             pieces = attended(pieces, source.frame)
-            if stream and engine.pacing is not None:
-                await self._pace(exchange, sealer, paced(pieces, engine.pacing), emit)
-                return
+        if pacing is not None:
+            await self._pace(exchange, sealer, paced(pieces, pacing, beat=beat), emit)
+            return
         try:
             held = b""
             async for piece in pieces:

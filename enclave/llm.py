@@ -1,8 +1,8 @@
 """A language model on the slot engine, behind the OpenAI API.
 
-Text goes into the answer as it is made; what came since the last look travels as one event, so
-a reader who takes a piece per tick gets few, full pieces. A reader who stops reading (a
-disconnected client, a deadline) frees the slot at the engine's next step.
+Text goes into the answer as it is made; what came since the last look travels as one event. Where
+an answer is paced, the look is once a tick, and so each tick's text is one event. A reader who
+stops reading (a disconnected client, a deadline) frees the slot at the engine's next step.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from accel_backends.errors import BackendError
 from accel_backends.llm import LanguageModel, Reason, Request, Usage
@@ -20,7 +20,7 @@ from mifeng.protocol.body import OPENAI_CHAT, OPENAI_COMPLETIONS
 
 from .engines import EngineError, Job, Ran
 from .openai_api import Ask, Shape, parse
-from .pacing import Pacing
+from .pacing import Beat, Pacing
 
 _INLINE_BYTES: Final = 16 * 1024
 """Shorter requests are turned into tokens at once; longer ones would hold up the loop."""
@@ -30,6 +30,9 @@ _FAILURE: Final = {
     Reason.CANCELLED: "engine.stopped",
     Reason.FAILED: "backend.run",
 }
+
+
+T = TypeVar("T")
 
 
 class LlmEngine:
@@ -66,9 +69,11 @@ class LlmEngine:
             model=self._name,
             include_usage=ask.include_usage,
         )
-        output = _Output(asyncio.get_running_loop(), TextStream(self._model.tokenizer, ask.stops))
+        text = TextStream(self._model.tokenizer, ask.stops)
+        output = _Output(asyncio.get_running_loop(), text, job.beat, stops=bool(ask.stops))
         request = Request(
             prompt=prompt,
+            tenant=job.tenant,
             isolation=job.isolation,
             most=min(ask.most or self._model.limits.context, self._model.limits.context),
             stop=self._model.stop,
@@ -80,12 +85,12 @@ class LlmEngine:
             raise EngineError(exc.code, str(exc)) from None
         try:
             whole, first = "", True
-            async for text in output.texts():
+            async for piece in output.texts():
                 if job.stream:
-                    yield shape.piece(text, first=first)
+                    yield shape.piece(piece, first=first)
                     first = False
                 else:
-                    whole += text
+                    whole += piece
         finally:
             self._model.runner.cancel(ticket)
         finish, usage = output.result()
@@ -117,10 +122,22 @@ class LlmEngine:
 
 
 class _Output:
-    """The sink of one request: tokens come from the engine's thread, text leaves in the loop."""
+    """The sink of one request: tokens come from the engine's thread, text leaves in the loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, text: TextStream) -> None:
-        self._loop, self._text = loop, text
+    Tokens become text when somebody looks, many at a time. Only where stop strings must end the
+    answer does the engine's thread make text of each at once.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        text: TextStream,
+        beat: Beat | None,
+        *,
+        stops: bool,
+    ) -> None:
+        self._loop, self._text, self._beat, self._stops = loop, text, beat, stops
+        self._tokens: deque[int] = deque()
         self._pieces: deque[str] = deque()
         self._ready = asyncio.Event()
         self._told = False
@@ -128,15 +145,16 @@ class _Output:
 
     def token(self, token: int) -> bool:
         """See `Sink.token`."""
-        if piece := self._text.push(token):
+        if not self._stops:
+            self._tokens.append(token)
+            self._tell()
+        elif piece := self._text.push(token):
             self._pieces.append(piece)
             self._tell()
         return self._text.stopped
 
     def finish(self, reason: Reason, usage: Usage) -> None:
         """See `Sink.finish`."""
-        if piece := self._text.end():
-            self._pieces.append(piece)
         self._end = (reason, usage)
         self._told = False
         self._tell()
@@ -149,16 +167,21 @@ class _Output:
 
     async def texts(self) -> AsyncIterator[str]:
         """Yield what has come since the last look, until the end."""
+        begun = False
         while True:
             await self._ready.wait()
+            if begun and self._beat is not None:
+                await self._beat.wait()
             self._ready.clear()
             # In this order: whatever the thread does after these lines sets the event again.
             self._told = False
             ended = self._end is not None
-            text = ""
-            while self._pieces:
-                text += self._pieces.popleft()
+            text = self._text.push(*_drain(self._tokens)) if self._tokens else ""
+            text += "".join(_drain(self._pieces))
+            if ended:
+                text += self._text.end()
             if text:
+                begun = True
                 yield text
             if ended:
                 return
@@ -173,3 +196,8 @@ class _Output:
         if reason not in _FINISH:
             raise EngineError(_FAILURE[reason], "the answer was cut short")
         return _FINISH[reason], usage
+
+
+def _drain(queue: deque[T]) -> list[T]:
+    """Take out what is there now; the other thread may go on appending."""
+    return [queue.popleft() for _ in range(len(queue))]

@@ -53,12 +53,11 @@ class Beat:
     """When a paced answer is about to be looked at; belongs to one stream.
 
     An engine may wait for it before it makes a piece of what it has, so that the piece holds
-    everything up to now. The first wait returns at once, each later one once per tick.
+    everything up to now. Not before its first piece: the first tick is that piece's.
     """
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self._event.set()
 
     async def wait(self) -> None:
         """Wait until the answer is looked at, and take that look for the piece being made."""

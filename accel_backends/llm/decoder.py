@@ -1,8 +1,9 @@
 """A decoder graph and its key-value buffers: one row per slot, written in place.
 
 Input and output of every key-value tensor are bound to the same memory, so a step copies
-nothing. A prompt is computed for one row at a time; a decoding step covers the first rows of the
-buffers, so that the rows in use must lie low (`slots` sees to it).
+nothing; what a decoding step binds is kept for the next one of its size. A prompt is computed for
+one row at a time; a decoding step covers the first rows of the buffers, so that the rows in use
+must lie low (`slots` sees to it).
 
 Rows do not influence each other, whatever the batch: tests hold logits of a row bit for bit
 against the row run alone, on the kernels of the CPU provider.
@@ -13,6 +14,7 @@ Source: names of ONNX Runtime GenAI's model builder; `com.microsoft.GroupQueryAt
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -26,6 +28,8 @@ __all__ = ["Decoder", "Logits", "OrtDecoder"]
 
 Logits = NDArray[np.float32]
 _CACHE_RANK: Final = 4
+_STRIDE: Final = 64
+"""Masks of decoding steps grow by so many positions, and so are bound anew that seldom."""
 
 
 class Decoder(Protocol):
@@ -51,6 +55,17 @@ class Decoder(Protocol):
     def copy(self, source: int, target: int, count: int) -> None:
         """Copy the first `count` positions of a row to another."""
         ...
+
+
+@dataclass(slots=True)
+class _Bound:
+    """What decoding steps of one size are bound to. The binding keeps addresses, not references."""
+
+    binding: Any
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    logits: Tensor
 
 
 class OrtDecoder:
@@ -95,6 +110,8 @@ class OrtDecoder:
             self._buffers[name] = np.zeros(shape, NUMPY_TYPES[spec.datatype])
         datatype = NUMPY_TYPES[outputs["logits"].datatype]
         self._scratch = np.zeros(max(chunk, slots) * self.vocabulary, datatype)
+        self._context = context
+        self._bounds: dict[int, _Bound] = {}
 
     def prefill(self, row: int, tokens: Sequence[int], *, at: int) -> Logits:
         """See `Decoder.prefill`."""
@@ -106,11 +123,34 @@ class OrtDecoder:
         return logits
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
-        """See `Decoder.decode`."""
-        ids = np.array(tokens, np.int64)[:, None]
+        """See `Decoder.decode`; the logits are valid until the next call."""
+        bound = self._bound(len(tokens), max(lengths))
         used = np.array(lengths, np.int64)[:, None]
-        mask = (np.arange(max(lengths)) < used).astype(np.int64)
-        return self._run(slice(0, len(tokens)), ids, mask, used - 1)[:, 0]
+        bound.ids[:, 0] = tokens
+        np.subtract(used, 1, out=bound.positions)
+        np.less(np.arange(bound.mask.shape[1]), used, out=bound.mask)
+        self._go(bound.binding)
+        return bound.logits[:, 0].astype(np.float32, copy=False)
+
+    def _bound(self, count: int, longest: int) -> _Bound:
+        """Return what a step of so many rows is bound to, with a mask that is wide enough."""
+        bound = self._bounds.get(count)
+        if bound is None:
+            ids, positions = np.zeros((2, count, 1), np.int64)
+            logits = self._scratch[: count * self.vocabulary].reshape(count, 1, self.vocabulary)
+            mask = np.zeros((count, 0), np.int64)
+            bound = _Bound(self._native.io_binding(), ids, positions, mask, logits)
+            self._bind_rows(bound.binding, slice(0, count))
+            _bind(bound.binding.bind_input, "input_ids", ids)
+            if self._positions:
+                _bind(bound.binding.bind_input, "position_ids", positions)
+            _bind(bound.binding.bind_output, "logits", logits)
+            self._bounds[count] = bound
+        if bound.mask.shape[1] < longest or bound.mask.shape[1] > longest + 2 * _STRIDE:
+            width = min(longest + -longest % _STRIDE, self._context)
+            bound.mask = np.zeros((count, width), np.int64)
+            _bind(bound.binding.bind_input, "attention_mask", bound.mask)
+        return bound
 
     def wipe(self, row: int, *, start: int = 0, stop: int | None = None) -> None:
         """See `Decoder.wipe`."""
@@ -127,14 +167,17 @@ class OrtDecoder:
         return not any(buffer[row].any() for buffer in self._buffers.values())
 
     def forget(self) -> None:
-        """Overwrite what the last call left outside the rows."""
+        """Overwrite what the last calls left outside the rows."""
         self._scratch[:] = 0
+        for bound in self._bounds.values():
+            bound.ids[:] = 0
 
     def close(self) -> None:
         """Overwrite every buffer and release the graph."""
         for buffer in self._buffers.values():
             buffer[:] = 0
         self.forget()
+        self._bounds.clear()
         self._native = None
         self._session.close()
 
@@ -153,19 +196,25 @@ class OrtDecoder:
         held = {name: np.ascontiguousarray(feed) for name, feed in feeds.items()}
         for name, feed in held.items():
             _bind(binding.bind_input, name, feed)
+        self._bind_rows(binding, rows)
+        shape = (*ids.shape, self.vocabulary)
+        logits = self._scratch[: ids.size * self.vocabulary].reshape(shape)
+        _bind(binding.bind_output, "logits", logits)
+        self._go(binding)
+        return logits.astype(np.float32, copy=False)
+
+    def _bind_rows(self, binding: Any, rows: slice) -> None:  # noqa: ANN401  # untyped library
         for name, buffer in self._buffers.items():
             view = buffer[rows]
             _bind(binding.bind_input, name, view)
             _bind(binding.bind_output, name.replace("past_key_values.", "present."), view)
-        shape = (*ids.shape, self.vocabulary)
-        logits = self._scratch[: ids.size * self.vocabulary].reshape(shape)
-        _bind(binding.bind_output, "logits", logits)
+
+    def _go(self, binding: Any) -> None:  # noqa: ANN401  # untyped library
         try:
             self._native.run_with_iobinding(binding)
         except _ERRORS as exc:
             # `from None`: the library's message may quote the input, and causes are logged.
             raise ExecutionError(f"the runtime refused the run: {type(exc).__name__}") from None
-        return logits.astype(np.float32, copy=False)
 
 
 _PLAIN: Final = ("input_ids", "attention_mask", "position_ids")

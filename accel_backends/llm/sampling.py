@@ -41,10 +41,15 @@ class Sampler:
         seed = secrets.randbits(_SEED_BITS) if sampling.seed is None else sampling.seed
         self._random = np.random.Generator(np.random.Philox(seed % (1 << _SEED_BITS)))
 
+    @property
+    def greedy(self) -> bool:
+        """Whether it always takes the most likely token, the lowest id of equals."""
+        return self._sampling.temperature <= 0
+
     def choose(self, logits: Logits) -> int:
         """Return one token; `logits` is FP32 [V]."""
         how = self._sampling
-        if how.temperature <= 0:
+        if self.greedy:
             return int(logits.argmax())
         scaled = logits.astype(np.float64) / how.temperature
         share = np.exp(scaled - scaled.max())

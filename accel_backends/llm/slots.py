@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from accel_backends.errors import BackendError, ClosedError
 
-from .decoder import Decoder, Logits
+from .decoder import Decoder
 from .errors import ContextError, QueueFullError
 from .queue import FairQueue
 from .request import Limits, Reason, Request, Sink, Ticket, Usage
@@ -258,7 +258,7 @@ class SlotEngine:
             return len(piece)
         row.filled += len(piece)
         if row.filled == len(prompt):
-            self._take(index, row, logits)
+            self._take(index, row, row.sampler.choose(logits))
         return len(piece)
 
     # 4 Decode.
@@ -282,9 +282,11 @@ class SlotEngine:
             if index not in rows:
                 at = self._filled(index)
                 self._decoder.wipe(index, start=at, stop=at + 1)
+        likely = logits.argmax(axis=1).tolist()
         for index, row in rows.items():
             row.filled += 1
-            self._take(index, row, logits[index])
+            greedy = likely[index] if row.sampler.greedy else None
+            self._take(index, row, row.sampler.choose(logits[index]) if greedy is None else greedy)
 
     def _compact(self, rows: dict[int, _Row]) -> None:
         """Move the highest row down while that halves the batch."""
@@ -306,10 +308,9 @@ class SlotEngine:
 
     # Every step's end.
 
-    def _take(self, index: int, row: _Row, logits: Logits) -> None:
-        """Choose the next token, hand it over, and end the request if it is the last."""
+    def _take(self, index: int, row: _Row, token: int) -> None:
+        """Hand the next token over, and end the request if it is the last."""
         request = row.ticket.request
-        token = row.sampler.choose(logits)
         if token in request.stop:
             self._release(index, row, Reason.STOP)
             return

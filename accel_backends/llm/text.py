@@ -74,9 +74,13 @@ class TextStream:
         self._held = ""
         self.stopped = False
 
-    def push(self, token: int) -> str:
-        """Return the text that is certain now; `stopped` says whether a stop string ended it."""
-        self._tokens.append(token)
+    def push(self, *tokens: int) -> str:
+        """Return the text that is certain now; `stopped` says whether a stop string ended it.
+
+        Several tokens at once are for streams without stop strings: nothing says at which of them
+        a string was complete.
+        """
+        self._tokens.extend(tokens)
         return self._check(self._new(final=False))
 
     def end(self) -> str:

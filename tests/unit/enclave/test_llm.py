@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from accel_backends.llm import LanguageModel
+from accel_backends.llm import LanguageModel, Reason, Usage
+from accel_backends.llm.text import TextStream
 from enclave.engines import EngineError, Job
-from enclave.llm import LlmEngine
+from enclave.llm import LlmEngine, _Output
 from enclave.openai_api import events
+from enclave.pacing import Beat
 from examples.chat.folder import write
 from mifeng.errors import PeerError
 from mifeng.protocol.messages import Message, MessageType
@@ -238,6 +240,33 @@ async def test_frames_of_different_answers_look_the_same(loaded: LanguageModel) 
         counts.append(len(sizes) - 1)  # the first frame holds the salt
     assert all((count // FAST.round_ticks).bit_count() == 1 for count in counts)
     assert all(count % FAST.round_ticks == 0 for count in counts)
+
+
+async def test_an_answer_that_begins_with_half_a_character_comes_through(
+    loaded: LanguageModel,
+) -> None:
+    """The first look finds tokens and no text; the stream goes on all the same."""
+    assert loaded.tokenizer.decode([259]) == "\ufffd"
+    beat = Beat()
+    stream = TextStream(loaded.tokenizer)
+    output = _Output(asyncio.get_running_loop(), stream, beat, stops=False)
+    texts = output.texts()
+    output.token(259)
+    first = asyncio.ensure_future(anext(texts))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not first.done()
+    for token in loaded.tokenizer.encode("Peru", special=False):
+        output.token(token)
+    assert (await first).endswith("Peru")
+    output.token(loaded.tokenizer.encode("!", special=False)[0])
+    output.finish(Reason.STOP, Usage(prompt=1, completion=3, cached=0))
+    later = asyncio.ensure_future(anext(texts))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not later.done()
+    beat.strike()
+    assert await later == "!"
 
 
 async def test_a_failure_is_sealed(loaded: LanguageModel) -> None:
