@@ -49,8 +49,8 @@ class Demo:
             self._title()
             with self._doing("training the risk model, reading the OCR models"):
                 models, inputs = prepare(directory)
-            cluster = Cluster(models, nodes=2, directory=directory)
-            with self._doing("starting gateway and two nodes"):
+            cluster = Cluster(models, nodes=2, directory=directory, witnesses=1)
+            with self._doing("starting gateway, two nodes and a witness of the log"):
                 cluster.prepare()
                 cluster.start()
             try:
@@ -241,6 +241,7 @@ def steps(answer: Answer, proven: Proven, seen: watch.Watching) -> list[tuple[st
     digest, keyset = measurement[:16], node.key.keyset_digest.hex()[:12]
     tier, policy = node.key.tier.label, node.key.policy_name
     head = proven.checkpoint.checkpoint
+    witnesses = ", ".join(line.key.name for line in proven.checkpoint.cosigned) or "nobody"
     entries, root = head.size, head.root.hex()[:16]
     told = {
         "offer": f"the gateway ranks {offered}, each with evidence for our challenge",
@@ -251,10 +252,10 @@ def steps(answer: Answer, proven: Proven, seen: watch.Watching) -> list[tuple[st
         "open": f"the node claims {receipt.h.hex()[:16]}… once, ever",
         "run": f"{receipt.backend} on {receipt.device}",
         "sign": f"{receipt.outcome}, statement {receipt.seq} of this keyset; "
-        f"{' '.join(receipt.marks)}",
+        f"{' '.join(receipt.marks) or 'no marks'}",
         "log": f"COMPLETION at index {done.index}; then {seen.sealed_in:,} sealed bytes leave",
-        "verify": "receipt, digests, promise; inclusion under the signed checkpoint of "
-        f"{entries} entries, root {root}…",
+        "verify": f"receipt, digests, promise; WITNESSED by {witnesses}: inclusion under the "
+        f"cosigned checkpoint of {entries} entries, root {root}…",
     }
     return list(told.items())
 
