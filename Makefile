@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint types contracts bench docs soak drill-clients wheel clean help
+.PHONY: demo test lint types contracts bench docs soak drill-clients drill-audit wheel clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -50,6 +50,9 @@ docs: $(STAMP)  ## regenerate vectors and tables that documents show, and fail i
 
 drill-clients: $(STAMP)  ## unmodified client programs against the proxy, then a batch
 	@$(BIN)/python -m tests.drills.clients
+
+drill-audit: $(STAMP)  ## gateways and nodes killed under load, then the log judged offline by a stranger
+	@$(BIN)/python -m tests.drills.audit
 
 wheel: $(STAMP)  ## build what partners install
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
