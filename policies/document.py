@@ -101,6 +101,8 @@ class PolicyDocument(_Strict):
     min_tier: TierName
     max_evidence_age_s: Seconds
     max_keyset_life_s: Seconds
+    post_quantum: Literal["allow", "prefer", "require"]
+    """Whether clients use suite `sm-pq`, which is experimental: see `policies.suites`."""
     accelerators: dict[Kind, Count]
     kinds: dict[Kind, KindDocument]
     tests: list[CaseDocument]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from policies import PolicyError, parse
 from policies.cases import Outcome, run_cases
-from policies.load import SHIPPED, shipped_bytes
+from policies.load import SHIPPED, parse_document, shipped_bytes
 
 from .reading import printable
 
@@ -96,6 +96,7 @@ def show(name: str, as_json: bool) -> None:
         "min_tier": found.min_tier.label,
         "max_evidence_age_s": found.max_evidence_age_s,
         "max_keyset_life_s": found.max_keyset_life_s,
+        "post_quantum": parse_document(raw).post_quantum,
         "accelerators": {kind.value: count for kind, count in found.accelerators.items()},
         "kinds": {
             kind.value: {

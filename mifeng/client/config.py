@@ -98,16 +98,26 @@ class ClientConfig(_Strict):
             pin = self.log.pin()
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
+        try:
+            names = policies.choose(self._policy_bytes(), self.suites)
+        except policies.PolicyError as exc:
+            raise UsageError(f"policy: {exc}") from exc
         return Terms(
-            policy=self.read_policy(), log=pin, suites=tuple(SUITES[name] for name in self.suites)
+            policy=self.read_policy(), log=pin, suites=tuple(SUITES[name] for name in names)
         )
 
     def read_policy(self) -> Policy:
         """Return the policy named or pointed to; raises `UsageError`."""
         try:
+            return policies.parse(self._policy_bytes())
+        except policies.PolicyError as exc:
+            raise UsageError(f"policy: {exc}") from exc
+
+    def _policy_bytes(self) -> bytes:
+        try:
             if self.policy.endswith((".yaml", ".yml")):
-                return policies.load(self.policy)
-            return policies.shipped(self.policy)
+                return Path(self.policy).read_bytes()
+            return policies.shipped_bytes(self.policy)
         except (policies.PolicyError, OSError) as exc:
             raise UsageError(f"policy: {exc}") from exc
 

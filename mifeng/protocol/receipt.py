@@ -12,7 +12,7 @@ the salt being sealed to the client. Usage is rounded up to powers of two.
 Source: docs/spec/receipt.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -281,6 +281,50 @@ def verify_receipt(statement: bytes, key: VerifyKey) -> Receipt:
     return Receipt.decode(_verified(statement, RECEIPT_TYPE, key))
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedReceipt:
+    """A statement that `verify_receipts` found to be signed by a key, and what it says."""
+
+    statement: bytes
+    key: VerifyKey
+    receipt: Receipt
+
+    def of(self, statement: bytes, key: VerifyKey) -> Receipt:
+        """Return the receipt if this is about exactly that statement and key.
+
+        Raises:
+            ReceiptRejectedError: it is not.
+        """
+        if (statement, key) != (self.statement, self.key):
+            raise ReceiptRejectedError("statement: another one was verified")
+        return self.receipt
+
+
+def verify_receipts(
+    claims: Sequence[tuple[bytes, VerifyKey]],
+) -> list[VerifiedReceipt | PeerError]:
+    """Return for each (statement, key) that it verifies, or what `verify_receipt` raises.
+
+    Signatures are checked together; each has its own verdict.
+    """
+    results: dict[int, VerifiedReceipt | PeerError] = {}
+    envelopes: dict[int, dsse.Envelope] = {}
+    for place, (statement, _) in enumerate(claims):
+        try:
+            envelopes[place] = dsse.parse(_bounded(statement))
+        except PeerError as exc:
+            results[place] = exc
+    jobs = [(each, RECEIPT_TYPE, claims[place][1]) for place, each in envelopes.items()]
+    for place, payload in zip(envelopes, dsse.verify_each(jobs), strict=True):
+        try:
+            if isinstance(payload, PeerError):
+                raise _not_this_node(payload)
+            results[place] = VerifiedReceipt(*claims[place], Receipt.decode(payload))
+        except PeerError as exc:
+            results[place] = exc
+    return [results[place] for place in range(len(claims))]
+
+
 def verify_not_claimed(statement: bytes, key: VerifyKey) -> NotClaimed:
     """Return the refusal in a statement that `key` signed, or raise `ReceiptRejectedError`."""
     return NotClaimed.decode(_verified(statement, NOT_CLAIMED_TYPE, key))
@@ -292,14 +336,23 @@ def verify_tally(statement: bytes, key: VerifyKey) -> Tally:
 
 
 def _verified(statement: bytes, payload_type: str, key: VerifyKey) -> bytes:
+    envelope = dsse.parse(_bounded(statement))
+    try:
+        return dsse.verify_parsed(envelope, payload_type, key)
+    except PeerError as exc:
+        raise _not_this_node(exc) from exc
+
+
+def _bounded(statement: bytes) -> bytes:
     if len(statement) > MAX_STATEMENT_BYTES:
         raise ReceiptRejectedError("statement: too long")
-    try:
-        return dsse.verify(statement, payload_type, key)
-    except MalformedError:
-        raise
-    except PeerError as exc:
-        raise ReceiptRejectedError("statement: not signed by this node") from exc
+    return statement
+
+
+def _not_this_node(cause: PeerError) -> ReceiptRejectedError:
+    made = ReceiptRejectedError("statement: not signed by this node")
+    made.__cause__ = cause
+    return made
 
 
 def _open(payload: bytes, what: str) -> jsonc.Fields:

@@ -28,6 +28,7 @@ from attestation.judge import NO_FLOORS
 from attestation.policy import Policy
 from attestation.result import AttestedKey
 from mifeng.crypto import sm3
+from mifeng.crypto.buffers import Secret
 from mifeng.crypto.errors import CryptoError
 from mifeng.crypto.randomness import random_bytes
 from mifeng.crypto.signatures import SigningKey, VerifyKey
@@ -48,14 +49,14 @@ from . import entries, jsonc, promise, receipt
 from .bodydigest import BodyDigest, salted
 from .checkpoint import LogPin, SignedCheckpoint
 from .entries import Completion, KeysetLogged
-from .envelope import ResponseOpen, SealedRequest, encapsulate, seal
+from .envelope import ResponseOpen, SealedRequest, encapsulate, encapsulate_many, seal
 from .freshness import check_note
 from .header import FLAG_STREAM, REQUEST_ID_BYTES, Header
 from .keyset import Keyset, LogIdentity, verify_keys
 from .messages import Message, MessageType, Open, Problem, Record
 from .offer import Offer
 from .proof import InclusionProof, verify_included
-from .receipt import SIMULATED, NotClaimed, Receipt
+from .receipt import SIMULATED, NotClaimed, Receipt, VerifiedReceipt
 from .stream import MAX_DATA, FrameOpener, FrameType
 
 CLOCK_SKEW_S: Final = 60
@@ -140,7 +141,10 @@ def trust(
     # (4) A suite of ours, with the keys it needs.
     suite = next((one for one in terms.suites if one in keyset.suites), None)
     if suite is None or suite not in SUITES or SUITES[suite].sign_alg not in keyset.sign:
-        raise KeysetRejectedError("keyset: offers no crypto suite this client accepts")
+        offered, accepted = _names(keyset.suites), _names(terms.suites)
+        raise KeysetRejectedError(
+            f"keyset: offers suites {offered}; this client accepts {accepted}"
+        )
     alg = SUITES[suite].sign_alg
     try:
         verify_key = VerifyKey(alg, keyset.sign[alg])
@@ -208,6 +212,11 @@ def _check_note(note: bytes, keyset: Keyset, terms: Terms, now: int) -> None:
         raise NodeRejectedError(f"freshness.note: {exc}") from exc
 
 
+def _names(suites: Iterable[int]) -> str:
+    known = (SUITES[one].name if one in SUITES else f"{one:#06x}" for one in suites)
+    return ", ".join(known) or "no crypto suite"
+
+
 def _check_logged(offer: Offer, keyset_digest: bytes, pin: LogPin) -> SignedCheckpoint:
     entry = entries.decode(offer.entry)
     if not isinstance(entry, KeysetLogged) or entry.keyset != keyset_digest:
@@ -235,17 +244,49 @@ class Ask:
     stream: bool
 
 
+class Wrap(Secret):
+    """A fresh secret encapsulated to one node, for one request."""
+
+    __slots__ = ("_node", "_pair")
+
+    def __init__(self, node: TrustedNode, pair: tuple[bytes, bytes]) -> None:
+        self._node, self._pair = node, [pair]
+
+    def take(self, node: TrustedNode) -> tuple[bytes, bytes]:
+        """Return `(ct, ss)`, once.
+
+        Raises:
+            UsageError: it was made for another node, or was taken before.
+        """
+        if node is not self._node or not self._pair:
+            raise UsageError("an encapsulation is for one request to one node")
+        return self._pair.pop()
+
+
+def wrap_many(node: TrustedNode, count: int) -> list[Wrap]:
+    """Return as many encapsulations to a node, made together.
+
+    Raises:
+        KeysetRejectedError: the node's encryption key is not one.
+    """
+    try:
+        pairs = encapsulate_many(node.suite, node.keyset.suites[node.suite], count)
+    except CryptoError as exc:
+        raise KeysetRejectedError("keyset: its encryption key is not one") from exc
+    return [Wrap(node, pair) for pair in pairs]
+
+
 class Exchange:
     """One request under way: seals its body, knows what the answer must match."""
 
     __slots__ = ("_plain", "_sealed", "ask", "auth_key", "node", "sealed_request")
 
-    def __init__(self, node: TrustedNode, ask: Ask, *, now: int) -> None:
-        """Encapsulate to `node` and fix the header.
+    def __init__(self, node: TrustedNode, ask: Ask, *, now: int, wrap: Wrap | None = None) -> None:
+        """Encapsulate to `node`, or take what was made before, and fix the header.
 
         Raises:
             KeysetRejectedError: the keyset has run out.
-            UsageError: the node does not serve the model.
+            UsageError: the node does not serve the model, or `wrap` is another's.
         """
         node.check_time(now)
         model = node.keyset.models.get(ask.model)
@@ -253,7 +294,7 @@ class Exchange:
             raise UsageError(f"node {node.keyset.node_id} does not serve {ask.model!r}")
         public = node.keyset.suites[node.suite]
         try:
-            ct, ss = encapsulate(node.suite, public)
+            ct, ss = wrap.take(node) if wrap else encapsulate(node.suite, public)
         except CryptoError as exc:
             raise KeysetRejectedError("keyset: its encryption key is not one") from exc
         header = Header(
@@ -410,18 +451,28 @@ Waiting = WaitAnswer | Receiving | WaitStatement | WaitRecord
 State = Waiting | Done
 
 
-def begin(node: TrustedNode, ask: Ask, *, now: int) -> WaitAnswer:
-    """Return the first state of one exchange with a trusted node."""
-    return WaitAnswer(exchange=Exchange(node, ask, now=now))
+def begin(node: TrustedNode, ask: Ask, *, now: int, wrap: Wrap | None = None) -> WaitAnswer:
+    """Return the first state of one exchange with a trusted node.
+
+    Args:
+        node: whom to ask.
+        ask: what.
+        now: Unix seconds.
+        wrap: one of `wrap_many` for this node, or None to make one here.
+    """
+    return WaitAnswer(exchange=Exchange(node, ask, now=now, wrap=wrap))
 
 
-def step(state: Waiting, message: Message, *, now: int) -> tuple[State, bytes]:
+def step(
+    state: Waiting, message: Message, *, now: int, verified: VerifiedReceipt | None = None
+) -> tuple[State, bytes]:
     """Return the state that follows, and the provisional plaintext this message carried.
 
     Args:
         state: where we are.
         message: untrusted; what the gateway sent next.
         now: Unix seconds.
+        verified: this very message's statement, if its signature was checked together with others.
 
     Raises:
         RefusedError: the gateway or the node said no; check `not_claimed`.
@@ -437,7 +488,7 @@ def step(state: Waiting, message: Message, *, now: int) -> tuple[State, bytes]:
         case Receiving(), MessageType.FRAME:
             return _open_frame(state, message.payload)
         case WaitStatement(), MessageType.STATEMENT:
-            return _check_receipt(state, message.payload), b""
+            return _check_receipt(state, message.payload, verified), b""
         case WaitRecord(), MessageType.RECORD:
             return _check_record(state, message.payload, now), b""
         case _:
@@ -484,9 +535,14 @@ def _open_frame(state: Receiving, data: bytes) -> tuple[State, bytes]:
     return WaitStatement(exchange=state.exchange, answer=answer), plain
 
 
-def _check_receipt(state: WaitStatement, statement: bytes) -> WaitRecord:
+def _check_receipt(
+    state: WaitStatement, statement: bytes, verified: VerifiedReceipt | None
+) -> WaitRecord:
     exchange, answer, node = state.exchange, state.answer, state.exchange.node
-    made = receipt.verify_receipt(statement, node.verify_key)
+    if verified is not None:
+        made = verified.of(statement, node.verify_key)
+    else:
+        made = receipt.verify_receipt(statement, node.verify_key)
     header = Header.decode(exchange.sealed_request.header)
     wanted: dict[str, tuple[object, object]] = {
         "request": (made.h, exchange.h),
