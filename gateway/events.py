@@ -8,7 +8,7 @@ log (THREATS 30).
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -33,6 +33,7 @@ FIELDS: Final = frozenset(
         "provider",
         "exception",
         "witness",
+        "host",
     }
 )
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+@,()\[\]-]{0,255}")
@@ -51,6 +52,27 @@ def keep_listed(
     return kept
 
 
+Listener = Callable[[Mapping[str, Any]], None]
+_LISTENERS: Final[list[Listener]] = []
+
+
+def listen(listener: Listener) -> None:
+    """Tell `listener` of every line that is logged from now on, after the allow-list."""
+    _LISTENERS.append(listener)
+
+
+def unlisten(listener: Listener) -> None:
+    """Tell `listener` nothing more."""
+    if listener in _LISTENERS:
+        _LISTENERS.remove(listener)
+
+
+def _tell(_logger: object, _method: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    for listener in tuple(_LISTENERS):
+        listener(event)
+    return event
+
+
 class _Foreign(logging.Handler):
     """Other libraries' records: their level and logger, never their text."""
 
@@ -67,6 +89,7 @@ def configure(level: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             keep_listed,
+            _tell,
             structlog.processors.JSONRenderer(ensure_ascii=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

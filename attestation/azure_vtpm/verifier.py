@@ -93,8 +93,7 @@ class AzureVtpmVerifier:
             return verifier.verify(blob.hardware_report, add_missing(collateral, embedded), now=now)
         if evidence.td_quote is None:
             raise unverified(f"{_CODE}.td-quote.missing", "TD quote", "a quote", "none")
-        items = tuple(item for item in collateral.items if item[0] not in _NOT_FOR_TDX)
-        claims = verifier.verify(evidence.td_quote, Collateral(items), now=now)
+        claims = verifier.verify(evidence.td_quote, for_td(collateral), now=now)
         # A TDREPORT is MACed for its own platform only; the quote must say the same.
         local = (blob.td_report_data, blob.td_mrtd)
         signed = (claims.report_data, claims.measurements.get("mrtd"))
@@ -109,6 +108,11 @@ class AzureVtpmVerifier:
         spki = blob.ak.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         path = ak.verify(spki, files, self._roots.ak, now=now, code=f"{_CODE}.ak-cert")
         return path.leaf.subject
+
+
+def for_td(collateral: Collateral) -> Collateral:
+    """Return what of a machine's collateral is about the TD quote."""
+    return Collateral(tuple(item for item in collateral.items if item[0] not in _NOT_FOR_TDX))
 
 
 def parse(raw: bytes) -> AzureEvidence:

@@ -9,6 +9,7 @@ Source: Intel PCS API v4; AMD 57230; NVIDIA RIM service v1, RFC 6960; docs/colla
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -17,12 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestation.amd_snp import certificates as amd
 from attestation.amd_snp import container, report
+from attestation.amd_snp.container import add_missing
 from attestation.amd_snp.product import Product, Tcb, product_of
 from attestation.amd_snp.vek import VekIdentity, VekKind
+from attestation.azure_vtpm import hcl
+from attestation.azure_vtpm import verifier as azure
 from attestation.dcap import collateral as dcap
 from attestation.dcap import pck, quote
 from attestation.evidence import Collateral, Evidence, EvidenceKind, Role
 from attestation.hygon_csv import report as csv
+from attestation.hygon_dcu import report as dcu
 from attestation.x509 import Certificate, load_certificates
 
 from . import nvidia
@@ -68,19 +73,8 @@ def plan(evidence: Evidence, collateral: Collateral, urls: Urls) -> Plan:
     Raises:
         AttestationError: evidence or collateral does not parse; its verifier says the same.
     """
-    match evidence.kind:
-        case EvidenceKind.INTEL_TDX:
-            return _intel(evidence, collateral, urls, quote.TDX)
-        case EvidenceKind.INTEL_SGX:
-            return _intel(evidence, collateral, urls, quote.SGX)
-        case EvidenceKind.AMD_SNP:
-            return _amd(evidence.raw, collateral, urls)
-        case EvidenceKind.HYGON_CSV:
-            return _hygon(evidence.raw, collateral, urls)
-        case EvidenceKind.NVIDIA_GPU | EvidenceKind.NVIDIA_NVSWITCH:
-            return Plan(missing=nvidia.manifests(evidence, collateral, urls.nvidia_rim))
-        case _:
-            return Plan()
+    planner = _PLANNERS.get(evidence.kind)
+    return Plan() if planner is None else planner(evidence, collateral, urls)
 
 
 def second(evidence: Evidence, collateral: Collateral, urls: Urls) -> Plan:
@@ -94,8 +88,9 @@ def second(evidence: Evidence, collateral: Collateral, urls: Urls) -> Plan:
     return Plan()
 
 
-def _intel(evidence: Evidence, collateral: Collateral, urls: Urls, tee_type: int) -> Plan:
+def _intel(evidence: Evidence, collateral: Collateral, urls: Urls) -> Plan:
     kind = evidence.kind.value
+    tee_type = quote.TDX if evidence.kind is EvidenceKind.INTEL_TDX else quote.SGX
     found = quote.parse(evidence.raw, tee_type=tee_type, kind=kind)
     given = dcap.sort(collateral, kind=kind)
     pool = list(given.pool)
@@ -183,11 +178,45 @@ def _vcek(base: str, found: report.Report, product: Product) -> str:
     return f"{base}/{chip.hex()}?{query}"
 
 
-def _hygon(raw: bytes, collateral: Collateral, urls: Urls) -> Plan:
+def _hygon(serial: str, collateral: Collateral, urls: Urls) -> Plan:
+    """Plan for a chip by its serial number: a CPU's is not signed, an accelerator's is its id."""
     if any(collateral.all(role) for role in (Role.HSK_CEK, Role.HSK, Role.CEK, Role.CERT_CHAIN)):
         return Plan()
-    serial = csv.parse(raw).serial
     if not _SERIAL.fullmatch(serial):
         return Plan()
     url = f"{urls.hygon}/hsk_cek?snumber={serial}"
     return Plan(missing=(Request.get(Role.HSK_CEK, url, BINARY),))
+
+
+def _azure(raw: bytes, collateral: Collateral, urls: Urls) -> Plan:
+    """Plan for the hardware inside: the paravisor's SNP report, or the TD quote beside it."""
+    found = azure.parse(raw)
+    blob = hcl.parse(found.blob)
+    if blob.report_type is hcl.ReportType.SNP:
+        embedded = [] if found.vcek is None else [(Role.CERT_CHAIN, found.vcek)]
+        return _amd(blob.hardware_report, add_missing(collateral, embedded), urls)
+    if found.td_quote is None:
+        return Plan()  # its verifier says what is missing; there is nothing to ask about
+    td = Evidence(EvidenceKind.INTEL_TDX, found.td_quote)
+    return _intel(td, azure.for_td(collateral), urls)
+
+
+def _nvidia(evidence: Evidence, collateral: Collateral, urls: Urls) -> Plan:
+    return Plan(missing=nvidia.manifests(evidence, collateral, urls.nvidia_rim))
+
+
+_Planner = Callable[[Evidence, Collateral, Urls], Plan]
+_PLANNERS: Final[Mapping[EvidenceKind, _Planner]] = {
+    EvidenceKind.INTEL_TDX: _intel,
+    EvidenceKind.INTEL_SGX: _intel,
+    EvidenceKind.AMD_SNP: lambda evidence, given, urls: _amd(evidence.raw, given, urls),
+    EvidenceKind.HYGON_CSV: lambda evidence, given, urls: _hygon(
+        csv.parse(evidence.raw).serial, given, urls
+    ),
+    EvidenceKind.HYGON_DCU: lambda evidence, given, urls: _hygon(
+        dcu.parse(evidence.raw).chip_id, given, urls
+    ),
+    EvidenceKind.AZURE_VTPM: lambda evidence, given, urls: _azure(evidence.raw, given, urls),
+    EvidenceKind.NVIDIA_GPU: _nvidia,
+    EvidenceKind.NVIDIA_NVSWITCH: _nvidia,
+}

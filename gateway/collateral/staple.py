@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from attestation.bundle import MAX_ITEMS, Bundle, Device
 from attestation.errors import AttestationError
@@ -165,4 +166,4 @@ class Stapler:
 
     def _rest(self, request: Request, code: str) -> None:
         self._resting[request.key] = self._clock() + self._timing.rest_s
-        log.warning("collateral.failed", code=code)
+        log.warning("collateral.failed", code=code, host=urlsplit(request.url).hostname or "")

@@ -3,7 +3,7 @@
     nice -n 10 python -m tests.fuzz.collateral [INPUTS_PER_TARGET] [SEED] [TARGET...]
 
 What vendors answer is read for its age, what nodes present for what to ask vendors; neither is
-verified yet. docs/collateral.md §7 records the last run.
+verified yet. docs/collateral.md §8 records the last run.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """A SIMULATED vendor: an HTTP server on the loopback interface that answers what it is told to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -26,6 +26,9 @@ class Vendor:
     queue: list[Reply] = field(default_factory=list)
     """Answered first, whatever is asked."""
 
+    posted: Callable[[bytes], Reply] | None = None
+    """Answers what has a body, by that body."""
+
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     silent: bool = False
     active: int = 0
@@ -49,7 +52,7 @@ class Vendor:
             if self.silent:
                 await reader.read()
                 return
-            writer.write(self._reply(path, headers))
+            writer.write(self._reply(path, headers, body))
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -57,8 +60,10 @@ class Vendor:
             self.active -= 1
             writer.close()
 
-    def _reply(self, path: str, headers: Mapping[str, str]) -> bytes:
+    def _reply(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
         reply = self.queue.pop(0) if self.queue else self.replies.get(path, self.otherwise)
+        if body and self.posted is not None:
+            reply = self.posted(body)
         etag = reply.headers.get("ETag")
         if etag and headers.get("if-none-match") == etag:
             reply = Reply(status=304, headers=reply.headers)
