@@ -15,11 +15,14 @@ from mifeng.protocol.proof import InclusionProof
 from .admission import Lease
 from .auditlog.errors import NotInLogError
 from .auditlog.log import AuditLog
+from .metrics import Metrics
 from .nodes import Node, Nodes
 from .pool.rank import rank
 from .problems import ProblemError
 from .quota import Quota
 from .relay import Relay
+from .subjects.errors import SubjectsError, SubjectUnknownError
+from .subjects.people import People
 from .tenants import Tenant, Tenants
 
 MAX_OFFERS: Final = 8
@@ -54,6 +57,36 @@ class Operations:
     relay: Relay
     quota: Quota
     tenants: Tenants
+    people: People | None = None
+    """Persons that requests are about, where they are recorded."""
+
+    def measure(self, metrics: Metrics) -> None:
+        """Bring the gauges up to date."""
+        now = time.time()
+        metrics.nodes.set(sum(node.candidate(now) is not None for node in self.nodes.all()))
+        metrics.active.set(self.relay.active)
+        metrics.log_size.set(self.audit.size)
+
+    async def erase(self, tenant: Tenant, reference: str) -> tuple[bytes, bool]:
+        """Destroy the key of a person whom this tenant named.
+
+        Returns:
+            The commitment, and whether ERASURE is in the log already.
+
+        Raises:
+            ProblemError: this gateway records no persons, or knows none by this reference.
+        """
+        if self.people is None:
+            raise ProblemError("subject.unavailable")
+        try:
+            subject = await self.people.find(tenant.name, reference)
+            actor = await self.people.actor(f"tenant:{tenant.name}")
+            recorded = await self.people.erase(subject, reason="tenant", actor=actor)
+        except SubjectUnknownError:
+            raise ProblemError("subject.unknown") from None
+        except SubjectsError:
+            raise ProblemError("subject.unavailable", retry_after_s=5) from None
+        return subject, recorded
 
     async def attestations(
         self, tenant: Tenant, *, model: str | None, challenge: bytes
@@ -81,7 +114,8 @@ class Operations:
         candidates = [c for node in nodes.values() if (c := node.candidate(now)) is not None]
         ranked = rank(candidates)[:MAX_OFFERS]
         if not ranked:
-            known = any(node.lease is not None for node in self.nodes.all())
+            # A node that serves it and cannot be reached now does not make the model unknown.
+            known = not nodes and any(node.lease is not None for node in self.nodes.all())
             raise ProblemError("model.unknown" if known else "node.unavailable", retry_after_s=1)
         freshness = Freshness(kind=1, x=challenge) if challenge else None
         offers = await asyncio.gather(
