@@ -30,12 +30,13 @@ from mifeng.protocol.header import FLAG_STREAM, Header
 from mifeng.protocol.messages import Message, MessageType, Open, Problem
 from mifeng.protocol.receipt import NotClaimed, Receipt, bucket_usage
 from mifeng.protocol.stream import MAX_DATA, Frame, FrameSealer, FrameType
+from mifeng.together import Together
 
 from .engines import Engine, EngineError, Job
 from .epochs import Epoch, KeyRing
 from .intents import IntentRefusedError, LogView, LogWatch, Noted
 from .pacing import Beat, Paced, attended, close, paced
-from .together import Together, sign, unwrap
+from .together import sign, unwrap
 
 ISOLATION_BYTES: Final = 32
 CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"

@@ -1,60 +1,17 @@
-"""Do at once what several exchanges ask for in one turn of the event loop.
+"""What a node does at once for the exchanges of one turn: open encapsulations, sign statements."""
 
-Eight SM2 operations side by side cost little more than one alone. What exchanges ask for while
-the loop runs through those that are ready is done together right after; nobody waits for a timer,
-and who is alone is served by a single operation. An answer depends on its own question only.
-
-Source: docs/native-sm2.md.
-"""
-
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Sequence
 
 from mifeng.crypto import DecryptionError
 from mifeng.crypto.signatures import SigningKey
 from mifeng.crypto.suites import SUITES, DecapKey
 from mifeng.protocol import dsse
+from mifeng.together import by_key
 
-Job = TypeVar("Job")
-Key = TypeVar("Key")
-Rest = TypeVar("Rest")
 Unwrap = tuple[DecapKey, bytes]
 """A key and an encapsulation, untrusted."""
 Sign = tuple[SigningKey, str, bytes]
 """A key, a payload type and a payload."""
-
-
-class Together(Generic[Job]):
-    """Gathers the jobs of one turn. Belongs to one event loop."""
-
-    def __init__(self, work: Callable[[Sequence[Job]], Sequence[bytes | Exception]]) -> None:
-        """Take what does many jobs: a result for each, in order."""
-        self._work = work
-        self._waiting: list[tuple[Job, asyncio.Future[bytes]]] = []
-
-    def submit(self, job: Job) -> asyncio.Future[bytes]:
-        """Return the future of a job's result; it is set in the loop's next turn."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._flush)
-        future: asyncio.Future[bytes] = loop.create_future()
-        self._waiting.append((job, future))
-        return future
-
-    def _flush(self) -> None:
-        waiting = [each for each in self._waiting if not each[1].done()]
-        self._waiting.clear()
-        results: Sequence[bytes | Exception]
-        try:
-            results = self._work([job for job, _ in waiting])
-        except Exception as exc:  # noqa: BLE001 - whoever waits must hear of it
-            results = [exc] * len(waiting)
-        for (_, future), result in zip(waiting, results, strict=True):
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
 
 
 def unwrap(jobs: Sequence[Unwrap]) -> list[bytes | Exception]:
@@ -64,27 +21,13 @@ def unwrap(jobs: Sequence[Unwrap]) -> list[bytes | Exception]:
         secrets = SUITES[key.suite_id].decap_many(key, cts)
         return [DecryptionError() if secret is None else secret for secret in secrets]
 
-    return _by_key(jobs, many)
+    return by_key(jobs, many)
 
 
 def sign(jobs: Sequence[Sign]) -> list[bytes | Exception]:
     """Return each payload as a signed statement."""
 
-    def many(key: SigningKey, statements: list[tuple[str, bytes]]) -> list[bytes | Exception]:
-        return list(dsse.sign_many(statements, key))
+    def many(key: SigningKey, statements: list[tuple[str, bytes]]) -> list[bytes]:
+        return dsse.sign_many(statements, key)
 
-    return _by_key([(key, (kind, payload)) for key, kind, payload in jobs], many)
-
-
-def _by_key(
-    jobs: Sequence[tuple[Key, Rest]], work: Callable[[Key, list[Rest]], list[bytes | Exception]]
-) -> list[bytes | Exception]:
-    """Do the jobs of each key at once and return all results in the order of `jobs`."""
-    groups: dict[int, list[int]] = {}
-    for place, (key, _) in enumerate(jobs):
-        groups.setdefault(id(key), []).append(place)
-    results: dict[int, bytes | Exception] = {}
-    for places in groups.values():
-        done = work(jobs[places[0]][0], [jobs[place][1] for place in places])
-        results.update(zip(places, done, strict=True))
-    return [results[place] for place in range(len(jobs))]
+    return by_key([(key, (kind, payload)) for key, kind, payload in jobs], many)

@@ -32,7 +32,8 @@ from mifeng.errors import (
 )
 from mifeng.floors import Floors
 from mifeng.protocol.body import OIP_INFER, OipBody, Tensor
-from mifeng.protocol.messages import Message
+from mifeng.protocol.messages import Message, MessageType
+from mifeng.protocol.receipt import VerifiedReceipt
 from mifeng.protocol.session import (
     Ask,
     Done,
@@ -40,16 +41,20 @@ from mifeng.protocol.session import (
     State,
     Terms,
     TrustedNode,
+    WaitStatement,
+    Wrap,
     begin,
     ended,
     prove,
     step,
     trust,
 )
+from mifeng.together import Together
 
 from .answer import Answer, from_numpy
 from .config import ClientConfig
 from .memory import LogMemory, Verdicts, floors_beside
+from .together import Claim, check, wrap
 from .transport import Offered, Transport, connect
 
 ATTEMPTS: Final = 12
@@ -115,6 +120,7 @@ class AsyncClient:
         self._turn = 0
         self._appraised = Verdicts()
         self._floors = Floors(None if state is None else floors_beside(state))
+        self._wrapping, self._checking = Together(wrap), Together(check)
         self._attesting = asyncio.Lock()
         self._advancing = asyncio.Lock()
         self.refused: list[Refused] = []
@@ -329,6 +335,7 @@ class AsyncClient:
                 operation=operation,
                 deadline_s=deadline_s,
                 isolation=isolation,
+                wrap=await self._wrapping.submit(node),
                 progress=progress,
                 stream=False,
             )
@@ -377,6 +384,7 @@ class AsyncClient:
                 operation=operation,
                 deadline_s=deadline_s,
                 isolation=isolation,
+                wrap=await self._wrapping.submit(node),
                 stream=True,
             )
             try:
@@ -402,6 +410,7 @@ class AsyncClient:
         deadline_s: float | None = None,
         isolation: bytes | None = None,
         progress: Progress | None = None,
+        wrap: Wrap | None = None,
     ) -> "AnswerStream":
         """Return one exchange with one node, to be iterated once; nothing is retried."""
         now = int(self._clock())
@@ -412,7 +421,7 @@ class AsyncClient:
             deadline=now + max(1, round(deadline_s or self._deadline_s)),
             stream=stream,
         )
-        state = begin(node, ask, now=now)
+        state = begin(node, ask, now=now, wrap=wrap)
         first = [state.exchange.opening()]
         if self._auth_key is not None:
             first.append(state.exchange.authenticate(self._auth_key))
@@ -429,7 +438,8 @@ class AsyncClient:
                 if progress is not None:
                     progress(min(sent, len(body)))
 
-        return AnswerStream(state, self._transport.infer(messages()), self._clock)
+        messages_back = self._transport.infer(messages())
+        return AnswerStream(state, messages_back, self._clock, self._checking)
 
     # The log.
 
@@ -478,9 +488,14 @@ class AnswerStream:
     """An answer as it arrives. What is yielded is provisional until iteration ends."""
 
     def __init__(
-        self, state: State, messages: AsyncIterator[Message], clock: Callable[[], float]
+        self,
+        state: State,
+        messages: AsyncIterator[Message],
+        clock: Callable[[], float],
+        checking: Together[Claim, VerifiedReceipt],
     ) -> None:
         self._state, self._messages, self._clock = state, messages, clock
+        self._checking = checking
         self._node = state.exchange.node
         self.h = state.exchange.h
         """Digest of the request: names the exchange in log and receipt."""
@@ -488,11 +503,11 @@ class AnswerStream:
     async def begin(self) -> None:
         """Wait until the node has claimed the request and its answer begins."""
         if (message := await anext(self._messages, None)) is not None:
-            self._take(message)
+            await self._take(message)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for message in self._messages:
-            if plain := self._take(message):
+            if plain := await self._take(message):
                 yield plain
         ended(self._state)
 
@@ -502,10 +517,13 @@ class AnswerStream:
         if close is not None:
             await close()
 
-    def _take(self, message: Message) -> bytes:
+    async def _take(self, message: Message) -> bytes:
         if isinstance(self._state, Done):
             raise StreamRejectedError("a message after the end")
-        self._state, plain = step(self._state, message, now=int(self._clock()))
+        verified = None
+        if isinstance(self._state, WaitStatement) and message.type is MessageType.STATEMENT:
+            verified = await self._checking.submit((message.payload, self._node.verify_key))
+        self._state, plain = step(self._state, message, now=int(self._clock()), verified=verified)
         return plain
 
     @property

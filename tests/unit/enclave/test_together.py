@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from enclave.intents import IntentRefusedError, Noted
-from enclave.together import Together, sign, unwrap
+from enclave.together import sign, unwrap
 from mifeng.crypto import DecryptionError
 from mifeng.crypto.signatures import SigningKey
 from mifeng.crypto.suites import SUITES
@@ -16,6 +16,7 @@ from mifeng.protocol import receipt
 from mifeng.protocol.header import Header
 from mifeng.protocol.messages import Intent, Message, MessageType, Open, Problem
 from mifeng.protocol.receipt import first_prev, next_prev, verify_receipt
+from mifeng.together import Together
 from tests.harness import samples
 from tests.harness.world import SM, World
 
