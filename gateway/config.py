@@ -21,6 +21,8 @@ from .auditlog import config as auditlog
 from .auditlog.places import PostgresGuardPlace, PostgresPlace, S3Place
 from .auditlog.retention import DEFAULT_DAYS, FLOOR_DAYS
 from .collateral.config import CollateralConfig
+from .forwarding.config import ForwardingConfig
+from .roles.config import AdministrationConfig, SubjectsConfig
 from .tenants import StoredKey, Tenant
 from .witnesses import WitnessesConfig
 
@@ -248,6 +250,19 @@ class GatewayConfig(BaseSettings):
     """Third parties that remember checkpoints; left out, none does."""
     collateral: CollateralConfig | None = None
     """Vendors to ask for what nodes do not bring along; left out, none is asked."""
+
+    subjects: SubjectsConfig | None = None
+    """Where keys of persons are kept; left out, requests cannot name any."""
+    administration: AdministrationConfig | None = None
+    """Administrators and where they are served; left out, nobody is."""
+    forwarding: ForwardingConfig | None = None
+    """Security centres and collectors; left out, nobody is told."""
+
+    @model_validator(mode="after")
+    def _named_actors(self) -> Self:
+        if self.administration is not None and self.subjects is None:
+            raise ValueError("administration: needs subjects, where actors are named")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -44,6 +44,7 @@ from .auditlog.failpoints import UNARMED, Failpoints
 from .auditlog.keys import LogKeys
 from .auditlog.log import AuditLog
 from .auditlog.store import StoreError
+from .beside import Beside
 from .collateral.staple import Stapler
 from .config import ConfigError, GatewayConfig, load
 from .events import log
@@ -52,6 +53,8 @@ from .nodes import Nodes
 from .operations import Operations
 from .quota import Quota
 from .relay import Relay, RelayLimits
+from .roles import offline
+from .roles.actions import Action
 from .tenants import Tenants
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
@@ -243,13 +246,15 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         loop.add_signal_handler(number, stop.set)
     policy, document = read_policy(settings.policy)
     metrics, quota = Metrics(), Quota(challenges=settings.limits.challenges)
+    instance = f"gw-{random_bytes(8).hex()}"
     audit = await AuditLog.open(
-        settings.log.settings(f"gw-{random_bytes(8).hex()}"),
+        settings.log.settings(instance),
         read_keys(settings),
         points=points,
         witnesses=settings.log.witnesses,
     )
     await record_policy(audit, policy, document)
+    beside = await Beside.open(settings, audit, read_passphrase(settings))
     stapler, fetcher = settings.collateral.stapler() if settings.collateral else (None, None)
     nodes = _nodes(settings, audit, policy, stapler)
     limits = settings.limits
@@ -265,6 +270,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
             idle_s=limits.idle_s,
         ),
         metrics=metrics,
+        people=beside.people,
     )
     operations = Operations(
         nodes=nodes,
@@ -272,6 +278,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         relay=relay,
         quota=quota,
         tenants=Tenants(key for tenant in settings.tenants for key in tenant.stored()),
+        people=beside.people,
     )
 
     def ready() -> bool:
@@ -292,6 +299,14 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         if rpc.add_insecure_port(rest if scheme == "tcp" else settings.grpc.listen) == 0:
             raise ConfigError(f"grpc.listen: {settings.grpc.listen} cannot be bound")
         await rpc.start()
+    await beside.serve(
+        operations,
+        metrics,
+        policy=document,
+        instance=instance,
+        drain=stop.set,
+        server=_uvicorn,
+    )
     log.info("gateway.listening", listen=settings.http.listen, provider=providers().sm2.name)
     try:
         await asyncio.wait(
@@ -301,6 +316,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         await relay.drain(limits.drain_s)
     finally:
         http.should_exit = True
+        await beside.stop_serving()
         if rpc is not None:
             await rpc.stop(grace=5)
         await asyncio.gather(serving, return_exceptions=True)
@@ -310,6 +326,18 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         await close_anchors()
         await audit.close()
         log.info("gateway.stopped")
+        await beside.close()
+
+
+def _action(arguments: argparse.Namespace) -> Action | None:
+    """Return what an operator asks for, as the table of roles calls it."""
+    asked = {
+        Action.LOG_CREATE: arguments.create_log,
+        Action.LOG_RESTORE: arguments.restore_log,
+        Action.LOG_MOVE: arguments.move_log,
+        Action.LOG_PRUNE: arguments.prune_published,
+    }
+    return next((action for action, wanted in asked.items() if wanted), None)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -344,6 +372,8 @@ def main(argv: list[str] | None = None) -> int:
     raise_file_limit()
     try:
         settings = load(arguments.config)
+        if action := _action(arguments):
+            offline.permit(settings, action, read_passphrase(settings))
         if arguments.create_log:
             print(create_log(settings), end="")  # noqa: T201 - the command's result
             return 0

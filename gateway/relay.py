@@ -32,6 +32,8 @@ from .metrics import Metrics
 from .nodes import Node, Nodes, verify_statement
 from .problems import ProblemError
 from .quota import Quota
+from .subjects.errors import SubjectsError
+from .subjects.people import People
 from .tenants import Tenant
 
 FINAL_BIT: Final = 0x80
@@ -61,6 +63,8 @@ class _Exchange:
     h: bytes
     node: Node
     lease: Lease
+    reference: str | None = None
+    """By which the tenant names the person that the request is about."""
     intent: Dispatch | None = None
     answered: bool = False
 
@@ -76,8 +80,10 @@ class Relay:
         quota: Quota,
         limits: RelayLimits,
         metrics: Metrics,
+        people: People | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._people = people
         self._nodes, self._audit, self._quota, self._limits = nodes, audit, quota, limits
         self._metrics, self._clock = metrics, clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,18 +104,26 @@ class Relay:
             await asyncio.wait(waiting, timeout=timeout_s)
 
     async def infer(
-        self, tenant: Tenant, inbound: AsyncIterator[Message]
+        self,
+        tenant: Tenant,
+        inbound: AsyncIterator[Message],
+        *,
+        reference: str | None = None,
     ) -> AsyncIterator[Message]:
         """Yield what the client gets.
 
         Args:
             tenant: authenticated.
             inbound: the client's messages, untrusted; ends when the client's side ends.
+            reference: names the person that it is about, see `people.parse_reference`.
 
         Raises:
             ProblemError: refused; only before the first message is yielded.
         """
+        if reference is not None and self._people is None:
+            raise ProblemError("subject.unavailable", "this gateway records no persons")
         exchange = self._check(tenant, await self._first(inbound))
+        exchange.reference = reference
         await self._quota.take(tenant)
         outbound: asyncio.Queue[Message | ProblemError | None] = asyncio.Queue(maxsize=16)
         gone = asyncio.Event()
@@ -233,7 +247,9 @@ class Relay:
         except LogUnavailableError:
             raise
         except AuditLogError:
+            log.warning("request.replayed", tenant=exchange.tenant.name)
             raise ProblemError("request.replayed") from None
+        await self._name_person(exchange, exchange.intent.index)
         link = node.link
         if link is None:
             await self._refuse(exchange, "node.unavailable")
@@ -265,6 +281,24 @@ class Relay:
                 await self._refuse(exchange, "node.unavailable")
                 raise ProblemError("node.unavailable", retry_after_s=1) from None
         return stream
+
+    async def _name_person(self, exchange: _Exchange, intent: int) -> None:
+        """Make SUBJECT durable, if the tenant named somebody; else nothing is dispatched."""
+        if exchange.reference is None or self._people is None:
+            return
+        try:
+            await self._people.name(
+                tenant=exchange.tenant.name,
+                reference=exchange.reference,
+                h=exchange.h,
+                intent=intent,
+            )
+        except LogUnavailableError:
+            self._settle(self._refuse_later(exchange, "log.unavailable"))
+            raise
+        except SubjectsError:
+            await self._refuse(exchange, "subject.unavailable")
+            raise ProblemError("subject.unavailable", retry_after_s=5) from None
 
     async def _send(self, stream: LinkStream, inbound: AsyncIterator[Message]) -> None:
         """Pass the request's frames on, as fast as the node takes them."""

@@ -12,6 +12,7 @@ from typing import Final
 from mifeng.crypto import hmac_sm3
 from mifeng.protocol.header import Header
 
+from .events import log
 from .problems import ProblemError
 
 KEY_PREFIX: Final = "mfk_"
@@ -35,8 +36,10 @@ class Tenant:
             ProblemError: it names another tenant, or a model this one may not use.
         """
         if header.tenant != self.name:
+            log.warning("tenant.mismatch", tenant=self.name)
             raise ProblemError("tenant.mismatch")
         if self.models is not None and header.model not in self.models:
+            log.warning("tenant.forbidden", tenant=self.name)
             raise ProblemError("tenant.forbidden")
 
 
@@ -73,11 +76,13 @@ class Tenants:
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or len(key) < MIN_KEY or not key.isascii():
+            log.warning("tenant.unauthenticated")
             raise ProblemError("tenant.unauthenticated")
         found: Tenant | None = None
         for stored in self._keys:
             if hmac.compare_digest(digest_key(key, stored.salt), stored.digest):
                 found = stored.tenant
         if found is None:
+            log.warning("tenant.unauthenticated")
             raise ProblemError("tenant.unauthenticated")
         return found

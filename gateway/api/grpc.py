@@ -9,6 +9,7 @@ import grpc
 from gateway.auditlog.errors import LogUnavailableError
 from gateway.operations import Operations
 from gateway.problems import ProblemError
+from gateway.subjects.people import HEADER, parse_reference
 from mifeng.errors import MalformedError
 from mifeng.grpcschema import METHODS, SERVICE, TYPES, parser, serialize
 from mifeng.protocol.messages import Message, MessageType
@@ -68,7 +69,9 @@ class Api:
         """See the .proto file."""
         try:
             tenant = self._tenant(context)
-            answer = self._operations.relay.infer(tenant, _messages(requests))
+            metadata = dict(context.invocation_metadata() or ())
+            reference = parse_reference(metadata.get(HEADER))
+            answer = self._operations.relay.infer(tenant, _messages(requests), reference=reference)
             try:
                 async for message in answer:
                     yield TYPES["Sealed"](message=message.encode())

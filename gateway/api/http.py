@@ -7,7 +7,6 @@ Source: docs/spec/messages.md §6.
 """
 
 import asyncio
-import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -21,6 +20,7 @@ from gateway.auditlog.errors import LogUnavailableError
 from gateway.metrics import Metrics
 from gateway.operations import Operations
 from gateway.problems import ProblemError
+from gateway.subjects.people import HEADER, parse_reference
 from mifeng.errors import MalformedError
 from mifeng.protocol.messages import MEDIA_TYPE, Message, MessageParser
 
@@ -49,10 +49,7 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
     @app.get("/metrics")
     async def prometheus() -> Response:
         """Numbers for Prometheus."""
-        nodes = operations.nodes.all()
-        metrics.nodes.set(sum(node.candidate(time.time()) is not None for node in nodes))
-        metrics.active.set(operations.relay.active)
-        metrics.log_size.set(operations.audit.size)
+        operations.measure(metrics)
         metrics.witnessed(operations.audit)
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
@@ -81,7 +78,8 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
         tenant = authenticate(request.headers.get("authorization"))
         if request.headers.get("content-type", "").partition(";")[0].strip() != MEDIA_TYPE:
             raise ProblemError("request.media_type", f"need {MEDIA_TYPE}")
-        answer = operations.relay.infer(tenant, _messages(request))
+        reference = parse_reference(request.headers.get(HEADER))
+        answer = operations.relay.infer(tenant, _messages(request), reference=reference)
         first = await anext(answer)
         return StreamingResponse(_encoded(first, answer), media_type=MEDIA_TYPE)
 
@@ -91,6 +89,14 @@ def build(operations: Operations, metrics: Metrics, *, ready: Callable[[], bool]
 
 def _log_routes(app: FastAPI, operations: Operations) -> None:
     """Add what anybody may ask of the log."""
+
+    @app.delete("/v1/subjects/{reference}")
+    async def erase(request: Request, reference: str) -> dict[str, Any]:
+        """Destroy the key of a person whom this tenant named in requests."""
+        tenant = operations.tenants.authenticate(request.headers.get("authorization"))
+        named = parse_reference(reference) or ""
+        subject, recorded = await operations.erase(tenant, named)
+        return {"subject": subject.hex(), "recorded": recorded}
 
     @app.get("/v1/log/checkpoint")
     async def checkpoint() -> Response:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from gateway.auditlog.errors import AuditLogError
 from gateway.auditlog.log import Recorded
+from gateway.events import log
 from gateway.problems import ProblemError
 from mifeng.errors import MifengError
 from mifeng.protocol import entries
@@ -131,6 +132,7 @@ class People:
             finally:
                 self._erasing = False
                 self._quiet.notify_all()
+        log.info("subject.erased")
         return await self.flush()
 
     async def remember(self, entry: Entry) -> None:

@@ -57,7 +57,8 @@ class Configuration:
             raise UsageError(f"{path}: not a gateway's configuration (log.origin is missing)")
         publish = _section(log, "publish")
         days = publish.get("retention_days", DEFAULT_RETENTION_DAYS) if publish else None
-        roles = [str(_section(each).get("role")) for each in _list(document, "administrators")]
+        office = _section(document, "administration")
+        roles = [str(_section(each).get("role")) for each in _list(office, "administrators")]
         return cls(
             digest=sm3(data),
             retention_days=days if isinstance(days, int) else None,

@@ -147,7 +147,12 @@ def test_the_command_writes_both_forms(tmp_path: Path) -> None:
             {
                 "log": {"origin": made.pin.origin, "twin": True, "publish": {"directory": "/x"}},
                 "require_constant_time_crypto": True,
-                "administrators": [{"name": "a", "role": "system"}, {"name": "b", "role": "audit"}],
+                "administration": {
+                    "administrators": [
+                        {"name": "a", "role": "system"},
+                        {"name": "b", "role": "audit"},
+                    ],
+                },
                 "forwarding": {"centres": [{"transport": "tls", "format": "syslog"}]},
             }
         )
@@ -183,7 +188,7 @@ def test_what_is_no_configuration_is_refused(data: bytes, tmp_path: Path) -> Non
 def test_configuration_of_odd_shape_is_read_as_stating_nothing(tmp_path: Path) -> None:
     """Sections of the wrong kind state nothing; nothing raises."""
     path = tmp_path / "g.yaml"
-    path.write_text("log: {origin: o, publish: [1]}\nadministrators: {a: 1}\nforwarding: 7\n")
+    path.write_text("log: {origin: o, publish: [1]}\nadministration: {a: 1}\nforwarding: 7\n")
     stated = Configuration.read(path)
     assert stated.retention_days is None
     assert stated.forwarding == ()
