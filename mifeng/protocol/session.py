@@ -21,9 +21,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from attestation.appraise import appraise
-from attestation.bundle import Bundle, Freshness
-from attestation.errors import AttestationError
 from attestation.judge import NO_FLOORS
 from attestation.policy import Policy
 from attestation.result import AttestedKey
@@ -37,7 +34,6 @@ from mifeng.errors import (
     InterruptedRequestError,
     KeysetRejectedError,
     LogInconsistentError,
-    NodeRejectedError,
     PeerError,
     ReceiptRejectedError,
     RefusedError,
@@ -50,7 +46,7 @@ from .bodydigest import BodyDigest, salted
 from .checkpoint import LogPin, SignedCheckpoint
 from .entries import Completion, KeysetLogged
 from .envelope import ResponseOpen, SealedRequest, encapsulate, encapsulate_many, seal
-from .freshness import check_note
+from .evidence import NOTE, appraise_offer, check_recent
 from .header import FLAG_STREAM, REQUEST_ID_BYTES, Header
 from .keyset import Keyset, LogIdentity, verify_keys
 from .messages import Message, MessageType, Open, Problem, Record
@@ -60,8 +56,6 @@ from .receipt import SIMULATED, NotClaimed, Receipt, VerifiedReceipt
 from .stream import MAX_DATA, FrameOpener, FrameType
 
 CLOCK_SKEW_S: Final = 60
-NOTE: Final = 2
-"""Freshness by a cosigned note, docs/spec/binding.md §2."""
 NOTHING_APPRAISED: Final[Mapping[bytes, AttestedKey]] = MappingProxyType({})
 CLIENT_AUTH: Final = b"mifeng/v1/client-auth\0"
 
@@ -126,12 +120,12 @@ def trust(
     """
     offer = Offer.decode(offer_bytes)
     # (1) Appraise: genuine, bound to this keyset and to a challenge of ours, as policy wants.
-    key, freshness = _appraise(
+    key, freshness = appraise_offer(
         offer, terms.policy, nonce32s, now=now, floors=floors, appraised=appraised
     )
     keyset = Keyset.decode(key.keyset)
     if freshness.kind == NOTE:
-        _check_note(freshness.x, keyset, terms, now)
+        check_recent(freshness.x, keyset, terms.log, terms.policy, now)
     # (2) The node obeys the log we pin.
     if keyset.log != LogIdentity.of(terms.log):
         raise KeysetRejectedError("keyset: the node obeys another log than the one pinned")
@@ -164,52 +158,6 @@ def trust(
     # (6) And it is current.
     node.check_time(now)
     return node
-
-
-def _appraise(
-    offer: Offer,
-    policy: Policy,
-    nonce32s: Collection[bytes],
-    *,
-    now: int,
-    floors: Mapping[str, int],
-    appraised: Mapping[bytes, AttestedKey],
-) -> tuple[AttestedKey, Freshness]:
-    try:
-        bundle = Bundle.decode(offer.bundle)
-        fresh = bundle.freshness
-        # A note is looked at once the keyset's life is known; own challenges admit no note.
-        if fresh.nonce32 not in nonce32s and (nonce32s or fresh.kind != NOTE):
-            raise NodeRejectedError("the evidence was not made for a challenge of this client")
-        known = appraised.get(sm3(offer.bundle))
-        if known is not None and _holds(known, policy, now, floors):
-            return known, fresh
-        key = appraise(bundle, policy, nonce32=fresh.nonce32, now=now, floors=floors)
-    except AttestationError as exc:
-        raise NodeRejectedError(f"{exc.code}: {exc}") from exc
-    return key, fresh
-
-
-def _holds(key: AttestedKey, policy: Policy, now: int, floors: Mapping[str, int]) -> bool:
-    """Whether appraising the same bytes again would come to this verdict."""
-    numbers = (each for claims in key.claims for each in claims.ratchets.items())
-    newest = all(number >= floors.get(name, number) for name, number in numbers)
-    return newest and key.policy_digest == policy.digest and now < key.valid_until
-
-
-def _check_note(note: bytes, keyset: Keyset, terms: Terms, now: int) -> None:
-    """Refuse evidence that no witness of ours shows to be recent."""
-    try:
-        check_note(
-            note,
-            terms.log,
-            not_after=keyset.not_after,
-            max_age_s=terms.policy.max_evidence_age_s,
-            max_life_s=terms.policy.max_keyset_life_s,
-            now=now,
-        )
-    except PeerError as exc:
-        raise NodeRejectedError(f"freshness.note: {exc}") from exc
 
 
 def _names(suites: Iterable[int]) -> str:

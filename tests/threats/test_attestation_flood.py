@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import gateway.admission
-import mifeng.protocol.session
+import mifeng.protocol.evidence
 from attestation import Freshness
 from attestation.appraise import appraise
 from gateway.nodes import Node, Nodes
@@ -118,7 +118,7 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return judge
 
     monkeypatch.setattr(gateway.admission, "appraise", counting("gateway"))
-    monkeypatch.setattr(mifeng.protocol.session, "appraise", counting("client"))
+    monkeypatch.setattr(mifeng.protocol.evidence, "appraise", counting("client"))
     return counted
 
 
