@@ -82,11 +82,11 @@ class EvmAnchor:
             "to": _hex(self.contract.address),
             "data": _hex(entry.call()),
         }
-        gas = scalar(self._ask("eth_estimateGas", call)) * _GAS_SPARE[0] // _GAS_SPARE[1]
+        gas = scalar(self._ask("eth_estimateGas", call, "latest")) * _GAS_SPARE[0] // _GAS_SPARE[1]
         transaction: dict[str, Any] = {
             "chainId": self.contract.chain_id,
             "nonce": count,
-            "to": call["to"],
+            "to": self.contract.address,
             "data": call["data"],
             "value": 0,
             "gas": gas,
