@@ -16,8 +16,10 @@ import contextlib
 import http.client
 import json
 import logging
+import math
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -58,6 +60,8 @@ _FINISHED: Final = re.compile(rb'^data: ?\[DONE\]|"finish_reason": ?"', re.MULTI
 _TAIL: Final = 64
 _CONNECT_S: Final = 5.0
 _HEALTH_S: Final = 2.0
+_HEARD_S: Final = 5.0
+"""So long after its last byte an engine that answers no health check counts as busy, not ill."""
 
 
 class HttpEngine:
@@ -94,6 +98,7 @@ class HttpEngine:
             trust_env=False,
         )
         self._where = where
+        self._heard = -math.inf
         self._supervisor: Supervisor | None = None
         if config.command is not None:
             env = dict(config.env) | ({config.key_env: key} if config.key_env and key else {})
@@ -108,7 +113,13 @@ class HttpEngine:
         return self._supervisor
 
     def healthy(self) -> bool:
-        """Ask the engine's health check, in at most two seconds. For other threads."""
+        """Ask the engine's health check, in at most two seconds. For other threads.
+
+        An engine that is in the middle of an answer is alive, even if it answers nothing else.
+        """
+        return self._asked() or time.monotonic() - self._heard < _HEARD_S
+
+    def _asked(self) -> bool:
         connection = _Connection(self._where, self._socket)
         try:
             connection.request("GET", self._config.health, headers=self._headers)
@@ -146,6 +157,16 @@ class HttpEngine:
             # `from None`: nothing of the request may be in a traceback.
             raise EngineError("engine.interrupted", type(exc).__name__) from None
 
+    async def whole(self, answer: httpx.Response) -> AsyncIterator[bytes]:
+        """Yield an answer's bytes, within bounds."""
+        size = 0
+        async for piece in answer.aiter_bytes():
+            self._heard = time.monotonic()
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise EngineError("engine.failed", "the engine's answer is too large")
+            yield piece
+
 
 class OpenAiEngine(HttpEngine):
     """See `enclave.engines.Engine`."""
@@ -158,7 +179,8 @@ class OpenAiEngine(HttpEngine):
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
             if kind != ("text/event-stream" if job.stream else "application/json"):
                 raise EngineError("engine.failed", "the engine answered in another form")
-            async for piece in _events(answer) if job.stream else whole(answer):
+            pieces = self.whole(answer)
+            async for piece in _events(pieces) if job.stream else pieces:
                 yield piece
 
     def _content(self, job: Job) -> bytes:
@@ -189,24 +211,14 @@ def salt(isolation: bytes) -> str:
     return sm3(b"mifeng/v1/cache-salt\0" + isolation).hex()
 
 
-async def whole(answer: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield an answer's bytes, within bounds."""
-    size = 0
-    async for piece in answer.aiter_bytes():
-        size += len(piece)
-        if size > MAX_ANSWER:
-            raise EngineError("engine.failed", "the engine's answer is too large")
-        yield piece
-
-
-async def _events(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the stream as it comes, and insist on its end: a cut answer must not pass.
 
     The end is `[DONE]`, or for engines that leave it out a reason to finish. Neither can be said
     by a model: inside its text the quotes would be escaped.
     """
     tail, ended = b"", False
-    async for piece in whole(answer):
+    async for piece in pieces:
         window = tail + piece
         ended = ended or _FINISHED.search(window) is not None
         tail = window[-_TAIL:]

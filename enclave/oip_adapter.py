@@ -14,7 +14,7 @@ from mifeng.errors import MalformedError, UsageError
 from mifeng.protocol.body import OIP_METADATA, OipBody
 from mifeng.protocol.codec import u32
 
-from .engine_adapter import HttpEngine, whole
+from .engine_adapter import HttpEngine
 from .engines import EngineError, Job
 
 HEADER_LENGTH: Final = "inference-header-content-length"
@@ -29,12 +29,12 @@ class OipHttpEngine(HttpEngine):
         path = f"/v2/models/{quote(self._config.served_model or self._name, safe='')}"
         if job.operation == OIP_METADATA:
             async with self.ask("GET", path) as answer:
-                yield b"".join([piece async for piece in whole(answer)])
+                yield b"".join([piece async for piece in self.whole(answer)])
             return
         content, size = _request(job.body)
         headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(size)}
         async with self.ask("POST", f"{path}/infer", content, headers) as answer:
-            made = b"".join([piece async for piece in whole(answer)])
+            made = b"".join([piece async for piece in self.whole(answer)])
             yield _response(made, answer.headers.get(HEADER_LENGTH))
 
 

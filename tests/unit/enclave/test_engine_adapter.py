@@ -267,6 +267,18 @@ async def test_a_killed_child_is_started_again(
     assert await answer(engine, document())
 
 
+async def test_a_busy_engine_is_not_taken_for_a_dead_one(
+    engine: OpenAiEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that answers no health check while it speaks is alive, and ill once it is silent."""
+    monkeypatch.setattr(engine, "_asked", lambda: False)
+    assert not engine.healthy()
+    assert await answer(engine, document(stream=True))
+    assert engine.healthy()
+    engine._heard -= 60
+    assert not engine.healthy()
+
+
 def test_a_child_that_does_not_start_is_an_error(tmp_path: Path) -> None:
     """A program that ends, or is not there, is tried again until time is up; nothing is left."""
     for command in (["/bin/false"], ["/nonexistent/engine"]):

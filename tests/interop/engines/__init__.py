@@ -1,0 +1,1 @@
+"""Engines of others, run as they are behind the node's adapter."""
