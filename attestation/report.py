@@ -2,19 +2,13 @@
 
 Nothing here decides anything. Bytes become lower-case hex.
 
-Source: docs/spec/appraisal.md §5; EAR: draft-ietf-rats-ear, draft-ietf-rats-ar4si.
+Source: docs/spec/appraisal.md §5.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping
 
-from .claims import Claims, Tier
+from .claims import Claims
 from .errors import Finding
-from .evidence import EvidenceKind
-
-EAR_PROFILE: Final = "tag:ietf.org,2026:rats/ear#01"
-_AFFIRMING, _WARNING, _CONTRAINDICATED = 2, 32, 96
-"""AR4SI trustworthiness tiers, as the lowest value of each."""
 
 
 def plain(value: object) -> object:
@@ -66,61 +60,3 @@ def claims_json(claims: Claims) -> dict[str, object]:
         "ratchets": dict(claims.ratchets),
         "details": plain(claims.details),
     }
-
-
-def ear(
-    claims: Sequence[Claims],
-    findings: Sequence[Finding],
-    *,
-    now: int,
-    policy: str,
-    build: str,
-) -> dict[str, object]:
-    """Return an EAT attestation result over all claims, unsigned.
-
-    Args:
-        claims: authentic claims, one submodule each; may be empty.
-        findings: everything that fell short; empty means affirming.
-        now: Unix seconds of the verdict.
-        policy: name of the policy, or a word saying that none was given.
-        build: version of this software.
-
-    Source: draft-ietf-rats-ear §3.
-    """
-    codes = [finding.code for finding in findings]
-    submods = {
-        f"{index}:{each.kind.value}": _submod(each, codes, policy)
-        for index, each in enumerate(claims)
-    }
-    if not claims:
-        submods = {"0:evidence": {"ear.status": "contraindicated", "mifeng.findings": codes}}
-    return {
-        "eat_profile": EAR_PROFILE,
-        "iat": now,
-        "ear.verifier-id": {"developer": "mifeng", "build": build},
-        "submods": submods,
-    }
-
-
-def _submod(claims: Claims, codes: Sequence[str], policy: str) -> dict[str, object]:
-    good = not codes
-    tier = claims.tier if good else None
-    return {
-        "ear.status": "affirming" if good else "contraindicated",
-        "ear.trustworthiness-vector": {
-            "instance-identity": _AFFIRMING if claims.hardware_id else 0,
-            "hardware": _hardware(tier),
-            "executables": _AFFIRMING if good else _CONTRAINDICATED,
-        },
-        "ear.appraisal-policy-id": policy,
-        "mifeng.tier": claims.tier.label,
-        "mifeng.simulated": claims.kind is EvidenceKind.SIMULATED,
-        "mifeng.findings": list(codes),
-        "mifeng.claims": claims_json(claims),
-    }
-
-
-def _hardware(tier: Tier | None) -> int:
-    if tier is None:
-        return _CONTRAINDICATED
-    return _AFFIRMING if tier >= Tier.TEE else _WARNING

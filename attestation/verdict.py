@@ -15,6 +15,7 @@ from hmac import compare_digest
 
 from .claims import Claims, Tier
 from .containers import normalise
+from .ear import Appraised
 from .errors import (
     AttestationError,
     EvidenceMalformedError,
@@ -89,6 +90,8 @@ class Verdict:
 
     findings: tuple[Finding, ...]
     freshness: Freshness
+    appraised: tuple[Appraised, ...] = ()
+    """Claims of every device, each with what was found about it."""
 
     @property
     def authentic(self) -> bool:
@@ -192,10 +195,14 @@ def _judged(
     policy: Policy | None,
     now: int,
 ) -> Verdict:
-    unbound = [finding for each in claims for finding in expected.mismatches(each)]
-    refused = _duplicates(claims)
-    for each in claims:
-        refused += builtin_findings(each) if policy is None else judge(each, policy, now=now)
+    unbound_of = [expected.mismatches(each) for each in claims]
+    copies = _duplicates(claims)
+    refused_of = [
+        builtin_findings(each) if policy is None else judge(each, policy, now=now)
+        for each in claims
+    ]
+    unbound = [finding for each in unbound_of for finding in each]
+    refused = copies + [finding for each in refused_of for finding in each]
     unchecked = [finding for each in claims for finding in each.unchecked]
     freshness = Freshness.NOT_CHECKED
     if expected.anything:
@@ -213,6 +220,10 @@ def _judged(
         claims=tuple(claims),
         findings=(*unbound, *refused, *unchecked),
         freshness=freshness,
+        appraised=tuple(
+            Appraised(claims=each, refused=(*unmet, *copies, *found), unchecked=each.unchecked)
+            for each, unmet, found in zip(claims, unbound_of, refused_of, strict=True)
+        ),
     )
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
+from attestation import ear
 from attestation.bundle import Bundle, Freshness
 from attestation.errors import AttestationError
 from attestation.policy import Policy
-from attestation.report import ear
 from mifeng.crypto import CryptoError, sm3
 from mifeng.crypto.signatures import VerifyKey
 from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError
@@ -313,7 +313,10 @@ class Nodes:
             return
         await self._audit.put_blob(bundle.keyset)
         await self._audit.put_blob(bundle.encode())
-        document = ear(lease.key.claims, (), now=now, policy=self._policy.name, build=VERSION)
+        fresh = bundle.freshness.nonce32
+        issue = ear.Issue(now=now, build=VERSION, policy=self._policy, nonce=fresh)
+        appraised = [ear.Appraised(claims=each) for each in lease.key.claims]
+        document = ear.accepted(appraised, issue)
         verdict = await self._audit.put_blob(json.dumps(document, sort_keys=True).encode())
         simulated = lease.key.simulated
         await self._audit.append(

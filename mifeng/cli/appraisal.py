@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from rich.console import Console
 
 from attestation import (
@@ -22,13 +23,16 @@ from attestation import (
     EvidenceUntrustedError,
     EvidenceUnverifiedError,
     Freshness,
+    Policy,
     PolicyViolatedError,
     appraise,
+    ear,
 )
 from attestation.bundle import CHALLENGE_BYTES, MAX_BUNDLE_BYTES
-from attestation.report import claims_json, ear, finding_json
+from attestation.report import claims_json, finding_json
 from attestation.verdict import Decision
 
+from .ear import KEY, print_ear
 from .evidence import (
     EXIT_STATUS,
     HEX,
@@ -57,6 +61,7 @@ _DECISIONS: Final = (
 @click.option("--challenge", type=HEX, help="The 32 bytes this bundle must answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--ear", "as_ear", is_flag=True, help="Print EAT attestation result claims.")
+@click.option("--ear-key", type=KEY, help="Print them as a JWT signed with this P-256 key (PEM).")
 def verify(
     *,
     bundle: Path,
@@ -65,6 +70,7 @@ def verify(
     challenge: bytes | None,
     as_json: bool,
     as_ear: bool,
+    ear_key: EllipticCurvePrivateKey | None,
 ) -> None:
     """Say whether BUNDLE's keyset is attested: every device, bound both ways, by POLICY.
 
@@ -80,23 +86,31 @@ def verify(
         mine = found.freshness if challenge is None else Freshness(kind=1, x=challenge)
         key = appraise(found, rules, nonce32=mine.nonce32, now=now)
     except AttestationError as exc:
-        _refused(exc, as_json=as_json, as_ear=as_ear, policy=rules.name, at=now)
-    else:
-        fresh = "not-checked" if challenge is None else "match"
-        if as_ear:
-            print_json(ear(key.claims, (), now=now, policy=rules.name, build=build()))
-        elif as_json:
-            print_json(_accepted_json(key, fresh))
+        decision = next(word for kind, word in _DECISIONS if isinstance(exc, kind))
+        if as_ear or ear_key is not None:
+            issue = ear.Issue(now=now, build=build(), policy=rules)
+            print_ear(ear.failed(type(exc), exc.findings, issue), ear_key)
         else:
-            _print_accepted(key, fresh)
-
-
-def _refused(error: AttestationError, *, as_json: bool, as_ear: bool, policy: str, at: int) -> None:
-    """Print every shortfall and leave with the verdict's status."""
-    decision = next(word for kind, word in _DECISIONS if isinstance(error, kind))
-    if as_ear:
-        print_json(ear((), error.findings, now=at, policy=policy, build=build()))
+            _print_refused(exc, decision, as_json=as_json)
+        sys.exit(EXIT_STATUS[decision])
+    fresh = "not-checked" if challenge is None else "match"
+    if as_ear or ear_key is not None:
+        print_ear(_ear(key, rules, now, asked=challenge is not None), ear_key)
     elif as_json:
+        print_json(_accepted_json(key, fresh))
+    else:
+        _print_accepted(key, fresh)
+
+
+def _ear(key: AttestedKey, rules: Policy, now: int, *, asked: bool) -> dict[str, object]:
+    nonce = key.nonce32 if asked else None
+    issue = ear.Issue(now=now, build=build(), policy=rules, nonce=nonce)
+    return ear.accepted([ear.Appraised(claims=each) for each in key.claims], issue)
+
+
+def _print_refused(error: AttestationError, decision: Decision, *, as_json: bool) -> None:
+    """Print every shortfall."""
+    if as_json:
         print_json(
             {
                 "verdict": decision.value,
@@ -104,11 +118,10 @@ def _refused(error: AttestationError, *, as_json: bool, as_ear: bool, policy: st
                 "findings": [finding_json(finding) for finding in error.findings],
             }
         )
-    else:
-        console = Console()
-        console.print(f"[bold red]{decision.value}[/]")
-        console.print(findings_table(error.findings))
-    sys.exit(EXIT_STATUS[decision])
+        return
+    console = Console()
+    console.print(f"[bold red]{decision.value}[/]")
+    console.print(findings_table(error.findings))
 
 
 def _accepted_json(key: AttestedKey, fresh: str) -> dict[str, object]:

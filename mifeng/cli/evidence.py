@@ -6,22 +6,40 @@ Reading files and printing is all that happens here; `attestation.verdict` decid
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 import click
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from attestation import Claims, Collateral, Evidence, EvidenceKind, Finding, Policy, Role
+from attestation import (
+    AttestationError,
+    Claims,
+    Collateral,
+    Evidence,
+    EvidenceKind,
+    EvidenceMalformedError,
+    EvidenceUnsupportedError,
+    EvidenceUntrustedError,
+    EvidenceUnverifiedError,
+    Finding,
+    Policy,
+    PolicyViolatedError,
+    Role,
+    ear,
+)
 from attestation.containers import MAX_EVIDENCE_BYTES
-from attestation.report import ear, plain
-from attestation.verdict import Decision, Expected, Verdict, examine
+from attestation.report import plain
+from attestation.verdict import Decision, Expected, Freshness, Verdict, examine
 from policies import SHIPPED, PolicyError, parse
 from policies.load import shipped_bytes
 
+from .ear import KEY, print_ear
 from .reading import describe, printable
 from .reading_table import Part
 
@@ -32,6 +50,13 @@ EXIT_STATUS: Final = {
     Decision.UNVERIFIED: 20,
     Decision.MALFORMED: 30,
     Decision.UNSUPPORTED: 40,
+}
+ERRORS: Final[Mapping[Decision, type[AttestationError]]] = {
+    Decision.REJECTED: PolicyViolatedError,
+    Decision.UNTRUSTED: EvidenceUntrustedError,
+    Decision.UNVERIFIED: EvidenceUnverifiedError,
+    Decision.MALFORMED: EvidenceMalformedError,
+    Decision.UNSUPPORTED: EvidenceUnsupportedError,
 }
 _COLOURS: Final = {0: "green", 10: "red", 20: "yellow", 30: "red", 40: "yellow"}
 
@@ -130,6 +155,7 @@ def command() -> None:
 @click.option("--policy", help="File or shipped profile; without it, only built-in refusals.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--ear", "as_ear", is_flag=True, help="Print EAT attestation result claims.")
+@click.option("--ear-key", type=KEY, help="Print them as a JWT signed with this P-256 key (PEM).")
 def verify(
     *,
     file: Path,
@@ -141,6 +167,7 @@ def verify(
     policy: str | None,
     as_json: bool,
     as_ear: bool,
+    ear_key: EllipticCurvePrivateKey | None,
 ) -> None:
     """Say whether EVIDENCE is authentic, and whether it is accepted.
 
@@ -155,9 +182,10 @@ def verify(
         policy=rules,
         now=at,
     )
-    if as_ear:
-        name = "built-in" if rules is None else rules.name
-        print_json(ear(verdict.claims, verdict.findings, now=at, policy=name, build=build()))
+    if as_ear or ear_key is not None:
+        matched = nonce or report_data if verdict.freshness is Freshness.MATCH else None
+        issue = ear.Issue(now=at, build=build(), policy=rules, nonce=matched)
+        print_ear(verdict_ear(verdict, issue), ear_key)
     elif as_json:
         print_json(verdict.to_json())
     else:
@@ -189,6 +217,13 @@ def _part_table(part: Part) -> Table:
     for row in part.rows:
         table.add_row(*map(printable, row))
     return table
+
+
+def verdict_ear(verdict: Verdict, issue: ear.Issue) -> dict[str, object]:
+    """Return a verdict on one file as an attestation result."""
+    if verdict.appraised:
+        return ear.accepted(verdict.appraised, issue)
+    return ear.failed(ERRORS[verdict.decision], verdict.findings, issue)
 
 
 def build() -> str:

@@ -1,13 +1,23 @@
 """`mifeng evidence`, `policy` and `attest` as scripts use them: arguments, JSON, exit status."""
 
 import json
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
 from pathlib import Path
 from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
 
 import mifeng.cli.evidence as module
 from attestation.containers import MAX_EVIDENCE_BYTES
@@ -16,6 +26,7 @@ from mifeng.cli import appraisal
 from mifeng.cli.attest import command as attest
 from mifeng.cli.evidence import command as evidence
 from mifeng.cli.policy import command as policy
+from mifeng.crypto import sm3
 from policies.load import SHIPPED, shipped_bytes
 from tests.harness.tee import intel, nvidia
 from tests.harness.tee.simulated import CHALLENGE, EIGHT, HONEST, NOW
@@ -137,7 +148,8 @@ def test_usage_errors_are_two(report: Path, rules: Path, tmp_path: Path) -> None
 def test_ear_is_printed_instead(report: Path, rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--ear` prints attestation result claims, with the policy's name and our version."""
     shown = json.loads(verify(report, "--policy", rules, "--ear").output)
-    assert shown["submods"]["0:simulated"]["ear.appraisal-policy-id"] == "unsafe-simulated"
+    named, digest = shown["submods"]["0:simulated"]["ear_appraisal_policy_ids"]
+    assert (named, digest) == ("unsafe-simulated", f"sm3:{sm3(rules.read_bytes()).hex()}")
 
     def absent(name: str) -> str:
         """Find no distribution."""
@@ -145,10 +157,10 @@ def test_ear_is_printed_instead(report: Path, rules: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "version", absent)
     shown = json.loads(verify(report, "--ear").output)
-    assert shown["ear.verifier-id"]["build"] == "checkout"
-    assert shown["submods"]["0:simulated"]["ear.appraisal-policy-id"] == "built-in"
+    assert shown["ear_verifier_id"]["build"] == "checkout"
+    assert shown["submods"]["0:simulated"]["ear_appraisal_policy_ids"] == ["mifeng:built-in"]
     monkeypatch.setattr(module, "version", lambda _: "9")
-    assert json.loads(verify(report, "--ear").output)["ear.verifier-id"]["build"] == "9"
+    assert json.loads(verify(report, "--ear").output)["ear_verifier_id"]["build"] == "9"
 
 
 def test_collateral_reaches_the_verifier_by_role(tmp_path: Path) -> None:
@@ -291,7 +303,7 @@ def test_a_bundle_is_appraised(bundle: Path, rules: Path) -> None:
     fresh = json.loads(appraise(bundle, "--json", "--challenge", CHALLENGE.hex()).output)
     assert fresh["status"] == {"freshness": "match"}
     shown = json.loads(appraise(bundle, "--ear").output)
-    assert shown["submods"]["0:simulated"]["ear.status"] == "affirming"
+    assert shown["submods"]["0:simulated"]["ear_status"] == "warning"
 
 
 def test_a_refused_bundle_says_everything(bundle: Path, tmp_path: Path) -> None:
@@ -304,7 +316,8 @@ def test_a_refused_bundle_says_everything(bundle: Path, tmp_path: Path) -> None:
     junk.write_bytes(b"junk")
     shown = appraise(junk, "--ear")
     assert shown.exit_code == 30
-    assert json.loads(shown.output)["submods"]["0:evidence"]["mifeng.findings"] == ["bundle.label"]
+    only = json.loads(shown.output)["submods"]["0:evidence"]
+    assert [each["code"] for each in only["ear_verifier_claims"]["findings"]] == ["bundle.label"]
     eight = tmp_path / "eight"
     eight.write_bytes(EIGHT.bundle().encode())
     assert appraise(eight).exit_code == 10
@@ -345,3 +358,54 @@ def test_a_real_bundle_is_printed_without_the_word(
 def test_the_instant_is_the_worlds() -> None:
     """The text used above is the simulated world's instant."""
     assert module.INSTANT.convert(AT, None, None) == NOW
+
+
+def test_an_attestation_result_is_signed_on_request(
+    report: Path, rules: Path, bundle: Path, tmp_path: Path
+) -> None:
+    """With a key it is a JWT (ES256) that others verify; without, the bare claims-set."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    path = tmp_path / "key.pem"
+    path.write_bytes(pem(key))
+    for result in (
+        verify(report, "--policy", rules, "--ear-key", path),
+        appraise(bundle, "--ear", "--ear-key", path),
+    ):
+        assert result.exit_code == 0
+        head, body, signature = result.output.strip().split(".")
+        raw = urlsafe_b64decode(signature + "==")
+        r, s = int.from_bytes(raw[:32]), int.from_bytes(raw[32:])
+        der = encode_dss_signature(r, s)
+        key.public_key().verify(der, f"{head}.{body}".encode(), ec.ECDSA(SHA256()))
+        header = json.loads(urlsafe_b64decode(head + "=="))
+        assert (header["alg"], header["typ"], len(header["kid"])) == ("ES256", "eat+jwt", 43)
+        claims = json.loads(urlsafe_b64decode(body + "=="))
+        assert claims["eat_profile"] == "tag:ietf.org,2026:rats/ear#04"
+    refused = appraise(bundle, "--ear-key", path, rules="production-cpu-only")
+    assert (refused.exit_code, refused.output.count(".")) == (10, 2)
+    challenged = appraise(bundle, "--ear", "--challenge", CHALLENGE.hex())
+    assert len(json.loads(challenged.output)["eat_nonce"]) == 43
+    matched = verify(report, "--ear", "--report-data", HONEST.bundle().cpu.raw[64:128].hex())
+    assert len(json.loads(matched.output)["eat_nonce"]) == 86
+
+
+def test_only_a_p256_key_signs_results(report: Path, tmp_path: Path) -> None:
+    """Another curve, another algorithm, an encrypted file or none is a usage error."""
+    path = tmp_path / "key.pem"
+    assert verify(report, "--ear-key", path).exit_code == 2
+    for data in (
+        b"junk",
+        pem(ec.generate_private_key(ec.SECP384R1())),
+        pem(ed25519.Ed25519PrivateKey.generate()),
+        pem(ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"x")),
+    ):
+        path.write_bytes(data)
+        assert verify(report, "--ear-key", path).exit_code == 2
+
+
+def pem(
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+    encryption: KeySerializationEncryption | None = None,
+) -> bytes:
+    """Return a private key as openssl writes it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())

@@ -21,7 +21,7 @@ from attestation import (
     verdict,
 )
 from attestation.containers import Unit
-from attestation.report import claims_json, ear, plain, status_json
+from attestation.report import claims_json, plain, status_json
 from attestation.simulated import Component, SimulatedVerifier, forge
 from attestation.verdict import Decision, Expected, Freshness, Verdict, examine
 from policies import shipped
@@ -283,32 +283,6 @@ def test_claims_become_plain_json() -> None:
     assert json.loads(json.dumps(claims_json(each))) == claims_json(each)
     assert status_json(None)["tcb"] is None
     assert status_json(each)["tcb"] == "UpToDate"
-
-
-def test_ear_says_what_the_verdict_says() -> None:
-    """Affirming without findings, contraindicated with; nothing authentic is still an answer."""
-    real = claims(tier=Tier.TEE)
-    simulated = claims(kind=SIMULATED, hardware_id=None)
-    shown = ear((real, simulated), (), now=NOW, policy="p", build="1")
-    submods = shown["submods"]
-    assert isinstance(submods, dict)
-    gpu, laptop = submods["0:nvidia-gpu"], submods["1:simulated"]
-    assert gpu["ear.status"] == laptop["ear.status"] == "affirming"
-    assert gpu["ear.trustworthiness-vector"] == {
-        "instance-identity": 2,
-        "hardware": 2,
-        "executables": 2,
-    }
-    assert laptop["ear.trustworthiness-vector"]["hardware"] == 32
-    assert laptop["mifeng.simulated"] is True
-    finding = Finding("x.code", "x", "x", "x")
-    refused = ear((real,), (finding,), now=NOW, policy="p", build="1")["submods"]
-    assert isinstance(refused, dict)
-    assert refused["0:nvidia-gpu"]["ear.status"] == "contraindicated"
-    nothing = ear((), (finding,), now=NOW, policy="p", build="1")["submods"]
-    assert nothing == {
-        "0:evidence": {"ear.status": "contraindicated", "mifeng.findings": ["x.code"]}
-    }
 
 
 @pytest.mark.parametrize(
