@@ -6,12 +6,12 @@ to `rules`.
 Source: docs/spec/log.md §8; docs/spec/audit-pack.md §4.
 """
 
-import json
-from base64 import b64decode
+import re
+from binascii import a2b_base64
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mifeng.crypto import CryptoError
 from mifeng.crypto.signatures import VerifyKey
@@ -30,6 +30,12 @@ from .signatures import Batch
 
 MAX_SKEW_S = 300
 """How far clocks of one institution may differ, seconds."""
+
+
+_STATEMENT: Final = re.compile(
+    rb'\{"payload":"([^"]*)","payloadType":"([^"\\]*)",'
+    rb'"signatures":\[\{"keyid":"([^"\\]*)","sig":"([^"]*)"\}\]\}'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +61,14 @@ def _envelope(statement: bytes) -> dsse.Envelope:
 
     `dsse.parse` would check its form once more, which is a quarter of the time of reading a log.
     """
-    document = json.loads(statement)
-    (line,) = document["signatures"]
+    parts = _STATEMENT.fullmatch(statement)
+    if parts is None:
+        return dsse.parse(statement)
     return dsse.Envelope(
-        payload=b64decode(document["payload"]),
-        payload_type=document["payloadType"],
-        keyid=line["keyid"],
-        signature=b64decode(line["sig"]),
+        payload=a2b_base64(parts[1]),
+        payload_type=parts[2].decode(),
+        keyid=parts[3].decode(),
+        signature=a2b_base64(parts[4]),
     )
 
 

@@ -8,6 +8,8 @@ whose `keyid` must be the id of the key that verifies it (DSSE leaves `keyid` un
 Source: DSSE v1.0.2 (secure-systems-lab/dsse, protocol.md and envelope.md); docs/spec/log.md §2.
 """
 
+import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +24,9 @@ from .jsonc import Fields, Json, dumps, loads, to_base64
 SIGNATURE_BYTES: Final = 64
 MAX_PAYLOAD: Final = 1 << 20
 _MAX_TYPE: Final = 128
+_FORM: Final = b'{"payload":"%b","payloadType":"%b","signatures":[{"keyid":"%b","sig":"%b"}]}'
+_PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")
+"""What JSON writes as it stands: printable ASCII without quotation mark and backslash."""
 _MAX_ENVELOPE: Final = MAX_PAYLOAD // 3 * 4 + 1024
 
 
@@ -39,6 +44,13 @@ class Envelope:
 
     def encode(self) -> bytes:
         """Return the one JSON form of this envelope."""
+        if _PLAIN.fullmatch(self.payload_type) and _PLAIN.fullmatch(self.keyid):
+            return _FORM % (
+                b64encode(self.payload),
+                self.payload_type.encode(),
+                self.keyid.encode(),
+                b64encode(self.signature),
+            )
         return dumps(self.to_json())
 
     def to_json(self) -> dict[str, Json]:

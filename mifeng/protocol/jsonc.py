@@ -10,7 +10,7 @@ Source: RFC 8785; RFC 7493 §2.2 (integer range); docs/spec/log.md §1.
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NoReturn, TypeAlias
 
 from mifeng.errors import MalformedError, UsageError
@@ -32,10 +32,24 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"number {text[:32]}")
 
 
+def _integer(text: str) -> int:
+    value = int(text) if len(text) <= _INT_CHARS else MAX_INT + 1
+    if not -MAX_INT <= value <= MAX_INT:
+        raise ValueError(f"number {text[:32]}")
+    return value
+
+
+_INT_CHARS: Final = len(str(-MAX_INT))
 _ENCODER: Final = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    check_circular=False,  # `_fault` has counted the levels, or the value was just decoded
+    ensure_ascii=False,
+    sort_keys=True,
+    separators=(",", ":"),
+    allow_nan=False,
 )
-_DECODER: Final = json.JSONDecoder(parse_float=_no_number, parse_constant=_no_number)
+_DECODER: Final = json.JSONDecoder(
+    parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
+)
 
 
 def dumps(value: JsonInput) -> bytes:
@@ -63,18 +77,37 @@ def loads(data: bytes, *, limit: int = DEFAULT_LIMIT) -> Json:
     if len(data) > limit:
         raise MalformedError(f"json: {len(data)} bytes, limit {limit}")
     try:
-        value: Json = _DECODER.decode(data.decode())
+        text = data.decode()
+        value: Json
+        value, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as exc:  # UnicodeDecodeError is a ValueError
         raise MalformedError("json: does not parse") from exc
-    if fault := _fault(value, 0):
+    # What the decoder returns has the right types and ranges. Of the other rules, ASCII text can
+    # break only that of depth, and not with so few brackets; what hides behind an escape comes
+    # out of the encoder in another spelling.
+    plain = text.isascii() and text.count("{") + text.count("[") <= MAX_DEPTH
+    if not plain and (fault := _fault(value, 0)):
         raise MalformedError(f"json: {fault}")
-    if _encode(value) != data:
+    if end != len(text) or _spelling(value) != text:
         raise MalformedError("json: not canonical")
     return value
 
 
 def _encode(value: JsonInput) -> bytes:
-    return _ENCODER.encode(value).encode()
+    return _spelling(value).encode()
+
+
+def _make_spelling() -> Callable[[JsonInput], str]:
+    """Return `_ENCODER.encode`, without building the C encoder anew for each value."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    quote = getattr(json.encoder, "encode_basestring", None)
+    if make is None or quote is None:
+        return _ENCODER.encode
+    encoder = make(None, _ENCODER.default, quote, None, ":", ",", True, False, False)  # noqa: FBT003
+    return lambda value: "".join(encoder(value, 0))
+
+
+_spelling: Final = _make_spelling()
 
 
 def _fault(value: object, depth: int) -> str | None:
