@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from gateway.auditlog.errors import AuditLogError
 from gateway.auditlog.log import Recorded
@@ -19,12 +19,10 @@ from gateway.problems import ProblemError
 from mifeng.errors import MifengError
 from mifeng.protocol import entries
 from mifeng.protocol.entries import Entry
-from mifeng.protocol.subject import REFERENCE_BYTES, seal
+from mifeng.protocol.subject import HEADER, REFERENCE_BYTES, seal
 
 from .errors import SubjectsError, SubjectUnknownError
 from .store import Person, SubjectStore
-
-HEADER: Final = "mifeng-subject"
 
 
 class Appending(Protocol):

@@ -195,6 +195,10 @@ def _context(source: LogSource, found: Iterable[int], size: int) -> Iterator[int
             entry = _entry(*source.entries(index, index + 1))
             if index < size and getattr(entry, "keyset", None) in used:
                 yield index
+    yield from _persons(source, chosen, size)
+
+
+def _persons(source: LogSource, chosen: set[int], size: int) -> Iterator[int]:
     for index in source.of_type(entries.Subject.TYPE):
         entry = _entry(*source.entries(index, index + 1))
         if index < size and isinstance(entry, entries.Subject) and entry.intent in chosen:

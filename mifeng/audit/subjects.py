@@ -18,6 +18,8 @@ from mifeng.protocol.subject import KEY_BYTES, PrivateFields, unseal
 from .facts import Facts
 from .findings import Findings
 from .pack import Pack
+from .story import moment
+from .wording import printable
 
 MAX_KEY_FILE = 4096
 
@@ -166,3 +168,32 @@ def _opened(entry: entries.Subject, key: bytes | None, *, origin: str) -> Privat
     if key is None:
         raise PeerError("subject: no key")
     return unseal(key, entry.sealed, origin=origin, intent=entry.intent, subject=entry.subject)
+
+
+def tell(subject: bytes, found: Person, lang: str) -> list[str]:
+    """Return what a pack holds about a person, in sentences."""
+    zh = lang == "zh"
+    lines = [f"{'主体' if zh else 'person'} {subject.hex()}"]
+    for one in found.opened:
+        fields = one.fields
+        lines.append(
+            f"条目 {one.index}: {moment(one.at)}, 许可 {one.intent} 的请求涉及租户"
+            f" {printable(fields.tenant)} 的主体 {fields.reference}; 承诺已验证"
+            if zh
+            else f"entry {one.index}: {moment(one.at)}, the request of intent {one.intent} is about"
+            f" {fields.reference} of tenant {printable(fields.tenant)}; the commitment opens"
+        )
+    if found.unopened:
+        shown = ", ".join(map(str, found.unopened))
+        lines.append(f"未打开的条目: {shown}" if zh else f"entries that were not opened: {shown}")
+    if found.erased is not None:
+        lines.append(
+            f"条目 {found.erased} 记录该主体的密钥已销毁: 此后没有人能再打开其私密字段,"
+            " 日志的每一项证明不变"
+            if zh
+            else f"entry {found.erased} records that this person's key was destroyed: since then"
+            " nobody can open the private fields, and every proof of the log is as before"
+        )
+    elif not found.opened and not found.unopened:
+        lines.append("证据包中没有该主体的条目" if zh else "the pack holds nothing about them")
+    return lines

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mifeng.audit import compare as comparing
 from mifeng.audit import story as stories
-from mifeng.audit import tables
+from mifeng.audit import subjects, tables
 from mifeng.audit.compliance import page, pdf
 from mifeng.audit.compliance.configuration import Configuration
 from mifeng.audit.compliance.profiles import PROFILES
@@ -25,7 +26,7 @@ from mifeng.audit.findings import Severity
 from mifeng.audit.report import Report
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify as verify_pack
-from mifeng.audit.wording import place, text
+from mifeng.audit.wording import place, printable, text
 from mifeng.errors import UsageError
 
 from .audit_export import export
@@ -110,6 +111,15 @@ def verify(
         sys.exit(EXIT_REFUTED)
 
 
+def _show_anchors(table: Table, report: Report, *, zh: bool) -> None:
+    words = ("未采信", "已核验") if zh else ("not pinned", "vouches")
+    for each in report.anchors:
+        name = "锚定" if zh else "anchor"
+        when = f" · {stories.moment(each.at)}" if each.at is not None else ""
+        line = f"{each.size} · {words[each.vouches]}{when} · {printable(each.place)}"
+        table.add_row(f"{name} ({each.kind} {each.name})", escape(line))
+
+
 def _show(report: Report, lang: str) -> None:
     zh = lang == "zh"
     console = Console()
@@ -118,6 +128,7 @@ def _show(report: Report, lang: str) -> None:
     for head in report.heads:
         name = f"checkpoint ({head.world})" if not zh else f"检查点 ({head.world})"
         table.add_row(name, f"{head.size} · {head.root.hex()[:16]}… · {len(head.witnesses)} W")
+    _show_anchors(table, report, zh=zh)
     rows = (
         ("条目", "entries", f"{report.entries} / {report.extent.size}"),
         (
@@ -211,6 +222,42 @@ def table(pack: Path, form: str, out: Path) -> None:
             file.writelines(lines)
     except OSError as exc:
         raise UsageError(f"{out}: {exc.strerror}") from exc
+
+
+@command.command("person")
+@pack_argument
+@trust_option
+@click.option("--key", "key_path", type=file_type, help="Key from `mifeng admin open`.")
+@click.option("--subject", help="Commitment, to list without opening: 64 hex digits.")
+@jobs_option
+@lang_option
+@json_option
+def person(
+    pack: Path,
+    trust_path: Path,
+    key_path: Path | None,
+    subject: str | None,
+    jobs: int | None,
+    lang: str,
+    as_json: bool,
+) -> None:
+    """Verify a pack and show what it holds about one person, opened with the person's key."""
+    if (key_path is None) == (subject is None):
+        raise UsageError("person: one of --key, --subject")
+    key = subjects.SubjectKey.load(key_path) if key_path else None
+    try:
+        named = key.subject if key else bytes.fromhex(subject or "")
+    except ValueError as exc:
+        raise UsageError("--subject: need 64 hex digits") from exc
+    report = _verified(pack, trust_path, jobs=jobs, quiet=as_json)
+    found = subjects.person(pack, named, key.key if key else None)
+    if as_json:
+        print_json({"subject": named.hex(), "stands": report.stands} | found.to_json())
+    else:
+        for line in subjects.tell(named, found, lang):
+            click.echo(line)
+    if not report.stands:
+        sys.exit(EXIT_REFUTED)
 
 
 @command.command("report")

@@ -119,6 +119,20 @@ def _print(public: PublicKey, *, as_json: bool, files: dict[str, str]) -> None:
     Console().print(table)
 
 
+@command.command("admin")
+@_JSON
+def admin(as_json: bool) -> None:
+    """Make an administrator's token: print it once, and the digest the gateway's file holds."""
+    token = "mfa_" + random_bytes(24).hex()
+    salt = random_bytes(16)
+    stored = f"{salt.hex()}:{hmac_sm3(salt, token.encode()).hex()}"
+    if as_json:
+        click.echo(json.dumps({"token": token, "stored": stored}))
+        return
+    click.echo(f"token, for one administrator in one role, shown once: {token}")
+    click.echo(f"for administration.administrators[].tokens in the configuration: {stored}")
+
+
 @command.command("api")
 @_JSON
 def api(as_json: bool) -> None:

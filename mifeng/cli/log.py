@@ -21,6 +21,33 @@ def command() -> None:
     """Look at a gateway's audit log; everything shown is verified under the pinned key."""
 
 
+@command.command("erase")
+@click.option("--gateway", required=True, envvar="MIFENG_ADMIN", help="unix:PATH or https://…")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    envvar="MIFENG_ADMIN_TOKEN_FILE",
+    help="Token of a security administrator.",
+)
+@click.option("--subject", help="Commitment, as entries carry it: 64 hex digits.")
+@click.option("--tenant", help="Whose reference it is, with --reference.")
+@click.option("--reference", help="The tenant's reference: 64 hex digits.")
+@click.option("--reason", default="data-subject", show_default=True, help="Why.")
+def erase(
+    gateway: str,
+    token_file: Path,
+    subject: str | None,
+    tenant: str | None,
+    reference: str | None,
+    reason: str,
+) -> None:
+    """Destroy a person's key for good; every proof stays as it is."""
+    from .admin import Office, erased
+
+    print_json(erased(Office(gateway, token_file), subject, tenant, reference, reason))
+
+
 def _connect(config: ClientConfig) -> Transport:
     return connect(
         config.gateway, api_key=config.read_api_key(), ca=config.ca, timeout_s=config.timeout_s

@@ -275,6 +275,7 @@ class AsyncClient:
         *,
         parameters: Mapping[str, object] | None = None,
         deadline_s: float | None = None,
+        subject: bytes | None = None,
         progress: Progress | None = None,
     ) -> Answer:
         """Run an Open Inference Protocol model and return its verified answer.
@@ -284,6 +285,7 @@ class AsyncClient:
             inputs: name → array-like (needs numpy), or `Tensor` values.
             parameters: OIP request parameters.
             deadline_s: seconds from now.
+            subject: reference to the person it is about, 32 bytes; see `protocol.subject`.
             progress: told about the body's progress.
 
         Raises:
@@ -299,7 +301,12 @@ class AsyncClient:
         )
         body = OipBody(tensors=tensors, parameters=parameters or {}).encode(response=False)
         return await self.ask(
-            model, body, operation=OIP_INFER, deadline_s=deadline_s, progress=progress
+            model,
+            body,
+            operation=OIP_INFER,
+            deadline_s=deadline_s,
+            subject=subject,
+            progress=progress,
         )
 
     async def ask(
@@ -310,6 +317,7 @@ class AsyncClient:
         operation: str,
         deadline_s: float | None = None,
         isolation: bytes | None = None,
+        subject: bytes | None = None,
         progress: Progress | None = None,
     ) -> Answer:
         """Send any body of an operation and return the verified answer; see `infer`.
@@ -320,6 +328,7 @@ class AsyncClient:
             operation: `oip.infer`, `openai.chat.completions`, …
             deadline_s: seconds from now.
             isolation: 32 bytes; requests with the same value may share caches on the node.
+            subject: reference to the person it is about, 32 bytes; see `protocol.subject`.
             progress: told about the body's progress.
         """
         avoid: set[bytes] = set()
@@ -335,6 +344,7 @@ class AsyncClient:
                 operation=operation,
                 deadline_s=deadline_s,
                 isolation=isolation,
+                subject=subject,
                 wrap=await self._wrapping.submit(node),
                 progress=progress,
                 stream=False,
@@ -409,6 +419,7 @@ class AsyncClient:
         stream: bool,
         deadline_s: float | None = None,
         isolation: bytes | None = None,
+        subject: bytes | None = None,
         progress: Progress | None = None,
         wrap: Wrap | None = None,
     ) -> "AnswerStream":
@@ -438,7 +449,7 @@ class AsyncClient:
                 if progress is not None:
                     progress(min(sent, len(body)))
 
-        messages_back = self._transport.infer(messages())
+        messages_back = self._transport.infer(messages(), subject=subject)
         return AnswerStream(state, messages_back, self._clock, self._checking)
 
     # The log.

@@ -10,6 +10,7 @@ from mifeng.errors import MalformedError, RefusedError, TransportError
 from mifeng.grpcschema import METHODS, TYPES, method, parser, serialize
 from mifeng.protocol.messages import Message
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
+from mifeng.protocol.subject import HEADER as SUBJECT
 
 from .transport import Offered
 
@@ -54,7 +55,9 @@ class GrpcTransport:
             for each in answer.attestations
         ]
 
-    async def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
         """See `Transport.infer`."""
         sent = False
 
@@ -65,9 +68,10 @@ class GrpcTransport:
                 yield TYPES["Sealed"](message=message.encode())
 
         request, response = METHODS["Infer"]
+        named = ((SUBJECT, subject.hex()),) if subject is not None else ()
         call = self._channel.stream_stream(
             method("Infer"), request_serializer=serialize, response_deserializer=parser(response)
-        )(requests(), metadata=self._metadata)
+        )(requests(), metadata=(*self._metadata, *named))
         del request
         received = False
         try:

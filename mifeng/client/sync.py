@@ -68,12 +68,18 @@ class Client:
         *,
         parameters: Mapping[str, object] | None = None,
         deadline_s: float | None = None,
+        subject: bytes | None = None,
         progress: Progress | None = None,
     ) -> Answer:
         """See `AsyncClient.infer`."""
         return self._run(
             self._client.infer(
-                model, inputs, parameters=parameters, deadline_s=deadline_s, progress=progress
+                model,
+                inputs,
+                parameters=parameters,
+                deadline_s=deadline_s,
+                subject=subject,
+                progress=progress,
             )
         )
 

@@ -17,6 +17,7 @@ import httpx
 from mifeng.errors import MalformedError, RefusedError, TransportError, UsageError
 from mifeng.protocol.messages import MEDIA_TYPE, Message, MessageParser
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
+from mifeng.protocol.subject import HEADER as SUBJECT
 
 MAX_JSON: Final = 256 << 20
 _CONNECT_S: Final = 10.0
@@ -46,8 +47,15 @@ class Transport(Protocol):
         """
         ...
 
-    def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
-        """Send a request's messages and yield the answer's."""
+    def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
+        """Send a request's messages and yield the answer's.
+
+        Args:
+            messages: the request's.
+            subject: reference to the person it is about; outside the seal, for the log.
+        """
         ...
 
     async def checkpoint(self) -> bytes:
@@ -102,7 +110,9 @@ class HttpTransport:
         except (KeyError, TypeError, ValueError) as exc:
             raise MalformedError("gateway: not a list of attestations") from exc
 
-    async def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
         """See `Transport.infer`."""
         sent = False
 
@@ -112,9 +122,10 @@ class HttpTransport:
                 sent = True
                 yield message.encode()
 
-        request = self._http.build_request(
-            "POST", "/v1/infer", content=body(), headers={"content-type": MEDIA_TYPE}
-        )
+        headers = {"content-type": MEDIA_TYPE}
+        if subject is not None:
+            headers[SUBJECT] = subject.hex()
+        request = self._http.build_request("POST", "/v1/infer", content=body(), headers=headers)
         parser = MessageParser()
         try:
             response = await self._http.send(request, stream=True)

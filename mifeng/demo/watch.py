@@ -27,7 +27,9 @@ class Watching:
         self.offered = await self._inner.attestations(model, challenge)
         return self.offered
 
-    async def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
         """See `Transport`."""
         self.sealed_out = self.sealed_in = self.frames_out = self.frames_in = 0
 
@@ -38,7 +40,7 @@ class Watching:
                     self.sealed_out += len(message.payload)
                 yield message
 
-        async for message in self._inner.infer(outgoing()):
+        async for message in self._inner.infer(outgoing(), subject=subject):
             if message.type is MessageType.FRAME:
                 self.frames_in += 1
                 self.sealed_in += len(message.payload)
@@ -64,7 +66,9 @@ class Watching:
 class FlipsOneBit(Watching):
     """Changes one bit of the sealed request on its way to the node."""
 
-    async def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
         """See `Transport`."""
 
         async def bent() -> AsyncIterator[Message]:
@@ -78,7 +82,7 @@ class FlipsOneBit(Watching):
                 else:
                     yield message
 
-        async for message in super().infer(bent()):
+        async for message in super().infer(bent(), subject=subject):
             yield message
 
 
@@ -89,10 +93,12 @@ class SwapsAnswers(Watching):
         super().__init__(inner)
         self._kept: list[Message] = []
 
-    async def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
         """See `Transport`."""
         kept, self._kept = self._kept, []
-        async for message in super().infer(messages):
+        async for message in super().infer(messages, subject=subject):
             self._kept.append(message)
             if not kept:
                 yield message
@@ -146,8 +152,10 @@ class OffersOwnKeys(Watching):
 class DropsTheRecord(Watching):
     """Delivers the whole answer and keeps back the log's record and promise."""
 
-    async def infer(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def infer(
+        self, messages: AsyncIterator[Message], *, subject: bytes | None = None
+    ) -> AsyncIterator[Message]:
         """See `Transport`."""
-        async for message in super().infer(messages):
+        async for message in super().infer(messages, subject=subject):
             if message.type is not MessageType.RECORD:
                 yield message

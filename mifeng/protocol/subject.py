@@ -20,6 +20,8 @@ from mifeng.errors import MalformedError, PeerError, UsageError
 
 from . import jsonc
 
+HEADER: Final = "mifeng-subject"
+"""HTTP header, and gRPC metadata, that carries a reference in hex beside a sealed request."""
 REFERENCE_BYTES: Final = 32
 SALT_BYTES: Final = 32
 KEY_BYTES: Final = 16
