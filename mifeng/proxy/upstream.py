@@ -1,48 +1,46 @@
 """The sealed side of the proxy: one client, attested ahead of need, shared by every front.
 
-Keysets are renewed in the background before they run out, so that no request waits for an
-appraisal; the first one for a model does.
+Nodes are appraised when the proxy starts and again in the background before trust in them runs
+out; requests go on meanwhile with what is trusted, so none waits for an appraisal.
 """
 
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from mifeng.client import Answer, AnswerStream, AsyncClient
-from mifeng.errors import MifengError
+from mifeng.errors import MifengError, RefusedError
 from mifeng.protocol.body import OIP_INFER, OIP_METADATA, OipBody, loads_json
-from mifeng.protocol.session import Done
 
-REFRESH_S: Final = 20.0
+from .counts import Counts
+
 MARGIN: Final = 0.25
-"""Part of a keyset's remaining life at which it is renewed."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the proxy has done, for `/metrics`."""
-
-    requests: int = 0
-    verified: int = 0
-    refused: int = 0
-    unverified: int = 0
+"""Part of a model's remaining trust at which it is renewed."""
+RETRY_S: Final = 5.0
+"""When to try again after a failed renewal, and how often to look for new models."""
+KEPT_S: Final = 5.0
+"""How long the list of models answers questions of readiness."""
 
 
 class Upstream:
     """Everything the fronts need of the sealed world."""
 
-    def __init__(self, client: AsyncClient, *, strict: bool) -> None:
+    def __init__(
+        self, client: AsyncClient, *, strict: bool, clock: Callable[[], float] = time.time
+    ) -> None:
         """Take a client; `strict` withholds streamed output until its receipt verifies."""
-        self._client, self.strict = client, strict
-        self._metadata: dict[str, dict[str, Any]] = {}
-        self._known: dict[str, int] = {}
+        self._client, self.strict, self._clock = client, strict, clock
+        self._metadata: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._models: tuple[float, list[str]] | None = None
+        self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self.counts = Counts()
 
     def start(self) -> None:
-        """Begin to renew keysets in the background."""
+        """Begin to attest in the background."""
         self._task = asyncio.create_task(self._keep_fresh())
 
     async def close(self) -> None:
@@ -54,65 +52,120 @@ class Upstream:
         await self._client.close()
 
     async def models(self) -> list[str]:
-        """Return the models that acceptable nodes serve now."""
-        return sorted(await self._client.models())
+        """Return the models that acceptable nodes serve; raises `MifengError`."""
+        if self._models is None or self._clock() - self._models[0] > KEPT_S:
+            self._models = (self._clock(), sorted(await self._client.models()))
+        return self._models[1]
 
-    async def metadata(self, model: str) -> dict[str, Any]:
-        """Return a model's OIP metadata, asked once, sealed like everything else."""
-        if model not in self._metadata:
-            answer = await self._counted(
-                self._client.ask(model, b"", operation=OIP_METADATA, deadline_s=30)
-            )
-            self._metadata[model] = loads_json(answer.body)
-        return self._metadata[model]
+    async def models_or_none(self) -> list[str]:
+        """Return the models that acceptable nodes serve; empty if nobody can say."""
+        try:
+            return await self.models()
+        except MifengError:
+            return []
 
-    async def infer(self, model: str, body: OipBody, *, deadline_s: float | None) -> Answer:
-        """Run tensors through a model."""
+    async def metadata(self, model: str, *, api: str) -> dict[str, Any]:
+        """Return a model's OIP metadata, sealed like everything else; kept for a while."""
+        asked, found = self._metadata.get(model, (0.0, {}))
+        if not found or self._clock() - asked > KEPT_S:
+            work = self._client.ask(model, b"", operation=OIP_METADATA, deadline_s=30)
+            answer = await self._counted(work, api)
+            found = loads_json(answer.body)
+            self._metadata[model] = (self._clock(), found)
+        return found
+
+    async def infer(self, model: str, body: OipBody, *, api: str) -> Answer:
+        """Run tensors through a model; its parameter `timeout` (µs) is the deadline too."""
+        timeout = body.parameters.get("timeout")
+        deadline_s = timeout / 1e6 if type(timeout) is int and timeout > 0 else None
         data = body.encode(response=False)
-        self._known.setdefault(model, 0)
-        return await self._counted(
-            self._client.ask(model, data, operation=OIP_INFER, deadline_s=deadline_s)
-        )
+        self._noted(model)
+        work = self._client.ask(model, data, operation=OIP_INFER, deadline_s=deadline_s)
+        return await self._counted(work, api)
 
-    async def ask(self, model: str, body: bytes, *, operation: str) -> Answer:
+    async def ask(self, model: str, body: bytes, *, operation: str, api: str) -> Answer:
         """Send an OpenAI body and return the whole verified answer."""
-        self._known.setdefault(model, 0)
-        return await self._counted(self._client.ask(model, body, operation=operation))
+        self._noted(model)
+        return await self._counted(self._client.ask(model, body, operation=operation), api)
 
-    async def stream(self, model: str, body: bytes, *, operation: str) -> AnswerStream:
-        """Send an OpenAI body and return its answer as it arrives."""
-        self._known.setdefault(model, 0)
-        self.counts.requests += 1
+    async def stream(self, model: str, body: bytes, *, operation: str, api: str) -> AnswerStream:
+        """Send an OpenAI body and return its answer as it arrives; see `ending`."""
+        self._noted(model)
         try:
             return await self._client.open_stream(model, body, operation=operation)
         except MifengError:
-            self.counts.refused += 1
+            self.counts.ended(api, "refused")
             raise
 
-    def finished(self, done: Done | None) -> None:
-        """Count the end of a stream: verified, or not."""
-        if done is None:
-            self.counts.unverified += 1
-        else:
-            self.counts.verified += 1
+    @asynccontextmanager
+    async def ending(self, stream: AnswerStream, *, api: str) -> AsyncIterator[None]:
+        """Read a stream in here: its end is checked, counted, and its work given up if left.
 
-    async def _counted(self, work: Any) -> Answer:  # noqa: ANN401 - a coroutine of Answer
-        self.counts.requests += 1
+        Raises:
+            MifengError: it did not verify, or the node sealed a failure.
+        """
         try:
-            answer: Answer = await work
-        except MifengError:
-            self.counts.refused += 1
+            yield
+            if (problem := stream.done.problem) is not None:
+                self.counts.ended(api, "refused")
+                raise RefusedError(problem, "the node could not answer; its receipt says so")
+            self.counts.ended(api, "verified")
+        except RefusedError:
             raise
-        self.counts.verified += 1
+        except MifengError:
+            self.counts.ended(api, "unverified")
+            raise
+        except BaseException:
+            self.counts.ended(api, "cancelled")
+            raise
+        finally:
+            await stream.aclose()
+
+    async def _counted(self, work: Coroutine[Any, Any, Answer], api: str) -> Answer:
+        try:
+            answer = await work
+        except RefusedError:
+            self.counts.ended(api, "refused")
+            raise
+        except MifengError:
+            self.counts.ended(api, "unverified")
+            raise
+        except asyncio.CancelledError:
+            self.counts.ended(api, "cancelled")
+            raise
+        self.counts.ended(api, "verified")
         return answer
 
+    # Attestation ahead of need.
+
+    def _noted(self, model: str) -> None:
+        self._due.setdefault(model, self._clock() + RETRY_S)
+
     async def _keep_fresh(self) -> None:
+        for model in await self.models_or_none():
+            self._due.setdefault(model, 0.0)
         while True:
-            await asyncio.sleep(REFRESH_S)
-            for model, renewed in tuple(self._known.items()):
-                if time.time() < renewed:
-                    continue
-                with contextlib.suppress(MifengError):  # a request will meet and report it
-                    nodes = await self._client.attest(model)
-                    life = min(node.valid_until for node in nodes) - time.time()
-                    self._known[model] = int(time.time() + life * (1 - MARGIN))
+            for model, due in tuple(self._due.items()):
+                if self._clock() >= due:
+                    await self.renew(model)
+            soonest = min(self._due.values(), default=0.0) - self._clock()
+            await asyncio.sleep(min(max(soonest, 0.05), RETRY_S))
+
+    async def renew(self, model: str) -> None:
+        """Appraise a model's nodes anew; a failure is left for a request to meet and report."""
+        try:
+            nodes = await self._client.attest(model)
+        except RefusedError as exc:
+            self.counts.attested(model, None)
+            if exc.code == "model.unknown":
+                self._due.pop(model, None)
+                return
+            self._due[model] = self._clock() + RETRY_S
+        except MifengError:
+            self.counts.attested(model, None)
+            self._due[model] = self._clock() + RETRY_S
+        else:
+            until = min(node.valid_until for node in nodes)
+            self.counts.attested(model, until)
+            left = until - self._clock()
+            self._due[model] = self._clock() + max(1.0, left * (1 - MARGIN))

@@ -102,7 +102,8 @@ async def test_infer_over_grpc(proxy: tuple[str, str]) -> None:
     """The Open Inference Protocol over gRPC, with raw and typed contents."""
     import grpc
 
-    from mifeng.proxy.oipgrpc import SERVICE, TYPES
+    from mifeng.proxy.oipgrpc import SERVICE
+    from mifeng.proxy.oipschema import TYPES
 
     request = TYPES["ModelInferRequest"]
     tensor = TYPES["ModelInferRequest.InferInputTensor"]

@@ -1,0 +1,68 @@
+"""Where the proxy listens: this machine and nowhere else, and the socket file its owner's only."""
+
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from mifeng.errors import UsageError
+
+
+def local(address: str, option: str = "--listen") -> tuple[str, int] | Path:
+    """Return a listening address on this machine.
+
+    Raises:
+        UsageError: another machine could reach it: the proxy speaks plaintext.
+    """
+    if address.startswith("unix:"):
+        return Path(address.removeprefix("unix:"))
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdecimal():
+        raise UsageError(
+            f"{option} {address}: the proxy speaks plaintext, so it listens on this machine only: "
+            "127.0.0.1:PORT, [::1]:PORT or unix:PATH"
+        )
+    return host.strip("[]"), int(port)
+
+
+def bound(place: tuple[str, int] | Path) -> socket.socket:
+    """Return a bound socket; a socket file is readable by its owner only.
+
+    Raises:
+        UsageError: somebody listens there, or it cannot be bound.
+    """
+    if isinstance(place, Path):
+        return _bound_file(place)
+    family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    if os.name != "nt":
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(place)
+    except OSError as exc:
+        made.close()
+        raise UsageError(f"--listen {place[0]}:{place[1]}: {exc.strerror}") from exc
+    return made
+
+
+def _bound_file(path: Path) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise UsageError(f"--listen unix:{path}: this system has no unix sockets")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise UsageError(f"--listen unix:{path}: is there and is no socket")
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise UsageError(f"--listen unix:{path}: somebody listens there already")
+        path.unlink()
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        made.bind(str(path))
+    except OSError as exc:
+        made.close()
+        raise UsageError(f"--listen unix:{path}: {exc.strerror}") from exc
+    finally:
+        os.umask(before)
+    return made
