@@ -42,21 +42,31 @@ def parse(raw: bytes) -> tuple[Event, ...]:
     return tuple(events)
 
 
+def used(raw: bytes) -> bytes:
+    """Return a log without the buffer's unused tail; raises as `parse`."""
+    parse(raw)
+    reader = _Reader(raw)
+    sizes = reader.header()
+    while not reader.ended():
+        reader.event(sizes)
+    return raw[: reader.at]
+
+
 class _Reader:
     """Reads from front to back; every length is checked before it is used."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
-        self._at = 0
+        self.at = 0
 
     def bad(self, required: str, found: object) -> EvidenceMalformedError:
-        return malformed(_CODE, f"event log at {self._at}", required, found)
+        return malformed(_CODE, f"event log at {self.at}", required, found)
 
     def _take(self, size: int) -> bytes:
-        found = self._raw[self._at : self._at + size]
+        found = self._raw[self.at : self.at + size]
         if len(found) != size:
             raise self.bad(f"{size} bytes", len(found))
-        self._at += size
+        self.at += size
         return found
 
     def _number(self, size: int) -> int:
@@ -67,7 +77,7 @@ class _Reader:
         self._number(4)
         if self._number(4) != EV_NO_ACTION or any(self._take(_SHA1_SIZE)):
             raise self.bad("a header record", "another record")
-        end = self._number(4) + self._at
+        end = self._number(4) + self.at
         if self._take(len(_SIGNATURE)) != _SIGNATURE:
             raise self.bad("Spec ID Event03", "another header")
         self._take(8)  # platform class, version, errata, size of UINTN
@@ -80,8 +90,8 @@ class _Reader:
             if len(sizes) != count or known is None or known.size != size:
                 raise self.bad("known algorithms, each once", f"{algorithm:#06x} of {size} bytes")
         self._take(self._number(1))
-        if self._at != end:
-            raise self.bad(f"the header's end at {end}", self._at)
+        if self.at != end:
+            raise self.bad(f"the header's end at {end}", self.at)
         return sizes
 
     def event(self, sizes: dict[int, int]) -> Event:
@@ -100,7 +110,7 @@ class _Reader:
 
     def ended(self) -> bool:
         """Whether only filler follows: nothing, or one byte value (0x00 or 0xFF) to the end."""
-        rest = self._raw[self._at :]
+        rest = self._raw[self.at :]
         if not rest or not any(rest):
             return True
         if rest[:4] != _END.to_bytes(4):

@@ -6,6 +6,7 @@ Source: docs/spec/binding.md §3.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Literal, Protocol
 
 from attestation.binding import device_nonce, report_data
@@ -14,6 +15,7 @@ from attestation.evidence import Collateral, Evidence
 from mifeng.protocol.keyset import keyset_digest
 
 from . import Attester, AttesterError
+from .ccel import CCEL, with_events
 from .csv_guest import CsvGuestCpu
 from .dcu import DcuAccelerators
 from .nvidia import NvidiaAccelerators
@@ -56,9 +58,9 @@ class NoAccelerators:
 class HardwareAttester:
     """Makes bundles of one CPU and its accelerators."""
 
-    def __init__(self, cpu: Cpu, accelerators: Accelerators) -> None:
-        """Take the devices."""
-        self._cpu, self._accelerators = cpu, accelerators
+    def __init__(self, cpu: Cpu, accelerators: Accelerators, *, ccel: Path = CCEL) -> None:
+        """Take the devices, and where firmware leaves the log of the boot."""
+        self._cpu, self._accelerators, self._ccel = cpu, accelerators, ccel
         self._one_at_a_time = asyncio.Lock()
 
     async def collect(self, keyset: bytes, freshness: Freshness) -> Bundle:
@@ -74,6 +76,7 @@ class HardwareAttester:
             raise AttesterError(f"accelerators: a name occurs twice among {names}")
         wanted = report_data(nonce32=nonce32, keyset_digest=digest, accelerators=devices)
         evidence, collateral = self._cpu.report(wanted)
+        collateral = with_events(evidence, collateral, ccel=self._ccel)
         return Bundle(
             keyset=keyset,
             freshness=freshness,

@@ -1,9 +1,11 @@
-"""Evidence of NVIDIA GPUs through NVML, one report for every GPU of the node.
+"""Evidence of NVIDIA GPUs through NVML, and of the switches between them where PCIe is protected.
+
+One report for every device of the node.
 
 Source: NVML API reference, "Confidential Computing"; `nvidia-ml-py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, Protocol, cast
 
@@ -11,12 +13,18 @@ from attestation.bundle import Device
 from attestation.evidence import Collateral, Evidence, EvidenceKind, Role
 
 from . import AttesterError
+from .nvswitch import switches
 
 NONCE_BYTES: Final = 32
 
 
 class _State(Protocol):
     ccFeature: int  # noqa: N815 - NVML's name
+
+
+class _Settings(Protocol):
+    devToolsMode: int  # noqa: N815
+    multiGpuMode: int  # noqa: N815
 
 
 class _Report(Protocol):
@@ -34,6 +42,16 @@ class Nvml(Protocol):
 
     NVMLError: type[Exception]
     NVML_CC_SYSTEM_FEATURE_ENABLED: int
+    NVML_CC_SYSTEM_MULTIGPU_PROTECTED_PCIE: int
+    NVML_SUCCESS: int
+
+    def c_nvmlSystemConfComputeSettings_v1_t(self) -> _Settings:  # noqa: N802
+        """Return settings to be filled in."""
+        ...
+
+    def nvmlSystemGetConfComputeSettings(self, settings: _Settings) -> int:  # noqa: N802
+        """Fill in the modes; returns an error's number where the driver is too old."""
+        ...
 
     def nvmlInit(self) -> None:  # noqa: N802
         """Open the library."""
@@ -85,15 +103,26 @@ def load() -> Nvml:
 class NvidiaAccelerators:
     """Asks every GPU of this machine."""
 
-    def __init__(self, *, nvml: Nvml | None = None) -> None:
-        """Take the library; `pynvml` by default, loaded when first needed."""
-        self._nvml = nvml
+    def __init__(
+        self,
+        *,
+        nvml: Nvml | None = None,
+        ask_switches: Callable[[bytes], tuple[Device, ...]] = switches,
+    ) -> None:
+        """Take the libraries.
+
+        Args:
+            nvml: `pynvml` by default, loaded when first needed.
+            ask_switches: returns the evidence of every switch; asked in protected-PCIe mode only.
+        """
+        self._nvml, self._switches = nvml, ask_switches
 
     def devices(self, nonce: bytes) -> tuple[Device, ...]:
-        """Return the evidence of every GPU over the 32-byte nonce.
+        """Return the evidence of every GPU, and every switch if any, over the 32-byte nonce.
 
         Raises:
-            AttesterError: no library, no driver, no GPU, or one that is not in confidential mode.
+            AttesterError: no library, no driver, no device, one that is not in confidential mode,
+                or one that is in development mode.
             ValueError: the nonce is not 32 bytes; the caller's mistake.
         """
         if len(nonce) != NONCE_BYTES:
@@ -104,10 +133,7 @@ class NvidiaAccelerators:
         except nvml.NVMLError as exc:
             raise AttesterError(f"NVML: {exc}") from exc
         try:
-            if nvml.nvmlSystemGetConfComputeState().ccFeature != (
-                nvml.NVML_CC_SYSTEM_FEATURE_ENABLED
-            ):
-                raise AttesterError("NVML: confidential computing is off")
+            protected = _is_protected(nvml)
             count = nvml.nvmlDeviceGetCount()
             found = tuple(_device(nvml, index, nonce) for index in range(count))
         except nvml.NVMLError as exc:
@@ -116,7 +142,20 @@ class NvidiaAccelerators:
             nvml.nvmlShutdown()
         if not found:
             raise AttesterError("NVML: no GPU")
-        return found
+        return found + self._switches(nonce) if protected else found
+
+
+def _is_protected(nvml: Nvml) -> bool:
+    """Return whether PCIe is protected instead of each GPU by itself; neither is an error."""
+    settings = nvml.c_nvmlSystemConfComputeSettings_v1_t()
+    known = nvml.nvmlSystemGetConfComputeSettings(settings) == nvml.NVML_SUCCESS
+    if known and settings.devToolsMode:
+        raise AttesterError("NVML: development mode is on")
+    if known and settings.multiGpuMode == nvml.NVML_CC_SYSTEM_MULTIGPU_PROTECTED_PCIE:
+        return True
+    if nvml.nvmlSystemGetConfComputeState().ccFeature != nvml.NVML_CC_SYSTEM_FEATURE_ENABLED:
+        raise AttesterError("NVML: confidential computing is off")
+    return False
 
 
 def _device(nvml: Nvml, index: int, nonce: bytes) -> Device:

@@ -2,10 +2,12 @@
 
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from attestation.evidence import EvidenceKind, Role
+from attestation.bundle import Device
+from attestation.evidence import Collateral, Evidence, EvidenceKind, Role
 from enclave.evidence import AttesterError
 from enclave.evidence.nvidia import NvidiaAccelerators, load
 
@@ -21,9 +23,21 @@ class Library:
 
     NVMLError: type[Exception] = NvmlError
     NVML_CC_SYSTEM_FEATURE_ENABLED = 1
+    NVML_CC_SYSTEM_MULTIGPU_PROTECTED_PCIE = 1
+    NVML_SUCCESS = 0
 
-    def __init__(self, gpus: int = 2, *, feature: int = 1, broken: str = "") -> None:
+    def __init__(
+        self,
+        gpus: int = 2,
+        *,
+        feature: int = 1,
+        broken: str = "",
+        protected: int = 0,
+        tools: int = 0,
+        old: bool = False,
+    ) -> None:
         self.gpus, self.feature, self.broken = gpus, feature, broken
+        self.protected, self.tools, self.old = protected, tools, old
         self.is_open = False
         self.text = True
 
@@ -39,6 +53,17 @@ class Library:
     def nvmlShutdown(self) -> None:  # noqa: N802
         """Close."""
         self.is_open = False
+
+    def c_nvmlSystemConfComputeSettings_v1_t(self) -> SimpleNamespace:  # noqa: N802
+        """Return settings to be filled in."""
+        return SimpleNamespace(devToolsMode=0, multiGpuMode=0)
+
+    def nvmlSystemGetConfComputeSettings(self, settings: Any) -> int:  # noqa: N802
+        """Fill in the modes, unless the driver is too old to know them."""
+        if self.old:
+            return 3
+        settings.devToolsMode, settings.multiGpuMode = self.tools, self.protected
+        return self.NVML_SUCCESS
 
     def nvmlSystemGetConfComputeState(self) -> SimpleNamespace:  # noqa: N802
         """Return the mode."""
@@ -94,15 +119,39 @@ def test_every_gpu_answers(*, text: bool) -> None:
         (Library(broken="init"), "init failed"),
         (Library(broken="report"), "report failed"),
         (Library(feature=0), "confidential computing is off"),
+        (Library(feature=0, old=True), "confidential computing is off"),
+        (Library(tools=1), "development mode is on"),
         (Library(gpus=0), "no GPU"),
     ],
-    ids=["driver", "report", "mode", "none"],
+    ids=["driver", "report", "mode", "old", "tools", "none"],
 )
 def test_missing_devices_are_errors(library: Library, message: str) -> None:
     """No driver, no confidential mode, no GPU, or one that refuses."""
     with pytest.raises(AttesterError, match=message):
         NvidiaAccelerators(nvml=library).devices(NONCE)
     assert not library.is_open
+
+
+def test_switches_are_asked_where_pcie_is_protected() -> None:
+    """In that mode, and in no other, every switch signs the same nonce."""
+    switch = Device(
+        device_id="SWITCH-0",
+        evidence=Evidence(EvidenceKind.NVIDIA_NVSWITCH, b"report"),
+        collateral=Collateral(),
+    )
+    asked: list[bytes] = []
+
+    def switches(nonce: bytes) -> tuple[Device, ...]:
+        asked.append(nonce)
+        return (switch,)
+
+    board = Library(protected=1, feature=0)
+    found = NvidiaAccelerators(nvml=board, ask_switches=switches).devices(NONCE)
+    assert [each.device_id for each in found] == ["GPU-0", "GPU-1", "SWITCH-0"]
+    assert asked == [NONCE]
+    single = NvidiaAccelerators(nvml=Library(), ask_switches=switches).devices(NONCE)
+    assert len(single) == 2
+    assert asked == [NONCE]
 
 
 def test_a_nonce_is_32_bytes() -> None:
