@@ -9,6 +9,7 @@ Source: docs/privacy.md; docs/forwarding.md.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -41,6 +42,16 @@ class Server(Protocol):
 
 Serve = Callable[[object, str], Server]
 """Makes a server of an ASGI application and an address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acts:
+    """What administrators act on."""
+
+    operations: Operations
+    policy: bytes
+    """The policy document in force."""
+    drain: Callable[[], None]
 
 
 class Beside:
@@ -98,12 +109,10 @@ class Beside:
 
     async def serve(
         self,
-        operations: Operations,
+        acts: Acts,
         metrics: Metrics,
         *,
-        policy: bytes,
         instance: str,
-        drain: Callable[[], None],
         server: Serve,
     ) -> None:
         """Begin to serve administrators and to export metrics, where configured."""
@@ -115,18 +124,18 @@ class Beside:
                 told.otlp.url,
                 every_s=told.otlp.every_s,
                 instance=instance,
-                refresh=lambda: operations.measure(metrics),
+                refresh=lambda: acts.operations.measure(metrics),
             )
             self._exporter.start()
         if (office := self._settings.administration) is not None and self.people is not None:
-            desk = Desk(office.directory(), self.people, operations.audit)
+            desk = Desk(office.directory(), self.people, acts.operations.audit)
             application = admin.build(
                 admin.Administration(
                     desk=desk,
                     people=self.people,
-                    operations=operations,
-                    policy=policy,
-                    drain=drain,
+                    operations=acts.operations,
+                    policy=acts.policy,
+                    drain=acts.drain,
                     forwarding=self.status,
                 )
             )

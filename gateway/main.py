@@ -44,15 +44,16 @@ from .auditlog.failpoints import UNARMED, Failpoints
 from .auditlog.keys import LogKeys
 from .auditlog.log import AuditLog
 from .auditlog.store import StoreError
-from .beside import Beside
+from .beside import Acts, Beside
 from .collateral.staple import Stapler
-from .config import ConfigError, GatewayConfig, load
+from .config import ConfigError, GatewayConfig, LimitsConfig, load
 from .events import log
 from .metrics import Metrics
 from .nodes import Nodes
 from .operations import Operations
 from .quota import Quota
 from .relay import Relay, RelayLimits
+from .releases import Releases
 from .roles import offline
 from .roles.actions import Action
 from .tenants import Tenants
@@ -233,6 +234,27 @@ def _nodes(
     )
 
 
+def _relay_limits(limits: LimitsConfig) -> RelayLimits:
+    return RelayLimits(
+        max_request_bytes=limits.max_request_bytes,
+        max_deadline_s=limits.max_deadline_s,
+        max_exchanges=limits.max_exchanges,
+        max_per_tenant=limits.max_per_tenant,
+        idle_s=limits.idle_s,
+    )
+
+
+async def _serve_rpc(settings: GatewayConfig, operations: Operations) -> grpc_api.Server | None:
+    if settings.grpc is None:
+        return None
+    rpc = grpc_api.server(operations, max_concurrent=settings.limits.max_exchanges)
+    scheme, _, rest = settings.grpc.listen.partition(":")
+    if rpc.add_insecure_port(rest if scheme == "tcp" else settings.grpc.listen) == 0:
+        raise ConfigError(f"grpc.listen: {settings.grpc.listen} cannot be bound")
+    await rpc.start()
+    return rpc
+
+
 async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -262,13 +284,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         nodes=nodes,
         audit=audit,
         quota=quota,
-        limits=RelayLimits(
-            max_request_bytes=limits.max_request_bytes,
-            max_deadline_s=limits.max_deadline_s,
-            max_exchanges=limits.max_exchanges,
-            max_per_tenant=limits.max_per_tenant,
-            idle_s=limits.idle_s,
-        ),
+        limits=_relay_limits(limits),
         metrics=metrics,
         people=beside.people,
     )
@@ -278,6 +294,9 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         relay=relay,
         quota=quota,
         tenants=Tenants(key for tenant in settings.tenants for key in tenant.stored()),
+        releases=Releases(
+            audit=audit, keys=settings.releases.verify_keys() if settings.releases else ()
+        ),
         people=beside.people,
     )
 
@@ -292,21 +311,9 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     nodes.start()
     http = _uvicorn(http_api.build(operations, metrics, ready=ready), settings.http.listen)
     serving = asyncio.create_task(http.serve())
-    rpc = None
-    if settings.grpc is not None:
-        rpc = grpc_api.server(operations, max_concurrent=limits.max_exchanges)
-        scheme, _, rest = settings.grpc.listen.partition(":")
-        if rpc.add_insecure_port(rest if scheme == "tcp" else settings.grpc.listen) == 0:
-            raise ConfigError(f"grpc.listen: {settings.grpc.listen} cannot be bound")
-        await rpc.start()
-    await beside.serve(
-        operations,
-        metrics,
-        policy=document,
-        instance=instance,
-        drain=stop.set,
-        server=_uvicorn,
-    )
+    rpc = await _serve_rpc(settings, operations)
+    acts = Acts(operations=operations, policy=document, drain=stop.set)
+    await beside.serve(acts, metrics, instance=instance, server=_uvicorn)
     log.info("gateway.listening", listen=settings.http.listen, provider=providers().sm2.name)
     try:
         await asyncio.wait(

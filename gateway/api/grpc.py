@@ -16,6 +16,7 @@ from mifeng.protocol.messages import Message, MessageType
 
 MAX_MESSAGE: Final = 1 << 20
 MAX_LIST: Final = 64 << 20
+Server = grpc.aio.Server
 Context = Any
 """grpc.aio.ServicerContext, whose stub is generic where the class is not."""
 
