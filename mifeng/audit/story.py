@@ -8,7 +8,6 @@ Source: docs/auditing.md.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from mifeng.protocol.receipt import Receipt
 from .findings import Finding, Severity
 from .pack import Pack
 from .report import Report
-from .wording import printable, text
+from .wording import moment, printable, text
 
 _MIN_PREFIX: Final = 8
 _WORDS: Final[dict[str, tuple[str, str]]] = {
@@ -197,13 +196,6 @@ def _find(pack: Pack, wanted: str) -> bytes:
     if len(found) != 1:
         raise UsageError(f"{len(found)} requests in this pack begin with {wanted}")
     return found.pop()
-
-
-def moment(at: int) -> str:
-    """Return a time as people read it, UTC."""
-    if at > 253_402_300_799:  # noqa: PLR2004 - the last second of the year 9999
-        return str(at)
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _short(digest: bytes) -> str:

@@ -18,8 +18,7 @@ from mifeng.protocol.subject import KEY_BYTES, PrivateFields, unseal
 from .facts import Facts
 from .findings import Findings
 from .pack import Pack
-from .story import moment
-from .wording import printable
+from .wording import moment, printable
 
 MAX_KEY_FILE = 4096
 

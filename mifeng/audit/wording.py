@@ -3,6 +3,7 @@
 Source: docs/spec/audit-pack.md §5.
 """
 
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from .findings import Finding
@@ -381,6 +382,13 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "an entry does not fit its proof, or is not in its form",
     ),
 }
+
+
+def moment(at: int) -> str:
+    """Return a time as people read it, UTC."""
+    if at > 253_402_300_799:  # noqa: PLR2004 - the last second of the year 9999
+        return str(at)
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def printable(value: object) -> str:

@@ -26,7 +26,7 @@ from mifeng.audit.findings import Severity
 from mifeng.audit.report import Report
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify as verify_pack
-from mifeng.audit.wording import place, printable, text
+from mifeng.audit.wording import moment, place, printable, text
 from mifeng.errors import UsageError
 
 from .audit_export import export
@@ -115,7 +115,7 @@ def _show_anchors(table: Table, report: Report, *, zh: bool) -> None:
     words = ("未采信", "已核验") if zh else ("not pinned", "vouches")
     for each in report.anchors:
         name = "锚定" if zh else "anchor"
-        when = f" · {stories.moment(each.at)}" if each.at is not None else ""
+        when = f" · {moment(each.at)}" if each.at is not None else ""
         line = f"{each.size} · {words[each.vouches]}{when} · {printable(each.place)}"
         table.add_row(f"{name} ({each.kind} {each.name})", escape(line))
 
@@ -134,7 +134,7 @@ def _show(report: Report, lang: str) -> None:
         (
             "时间",
             "time",
-            f"{stories.moment(report.first_at)} – {stories.moment(report.extent.last_at)}",
+            f"{moment(report.first_at)} – {moment(report.extent.last_at)}",
         ),
         ("签名", "signatures checked", str(report.signatures)),
         ("回执", "receipts", str(report.receipts)),

@@ -9,8 +9,7 @@ Source: docs/compliance.md.
 from dataclasses import dataclass
 from typing import Final
 
-from mifeng.audit.story import moment
-from mifeng.audit.wording import place, printable, text
+from mifeng.audit.wording import moment, place, printable, text
 from mifeng.version import VERSION
 
 from .charts import Chart, charts

@@ -8,10 +8,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from mifeng.audit.findings import Finding, Severity
-from mifeng.audit.story import moment, tell
+from mifeng.audit.story import tell
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify
-from mifeng.audit.wording import LANGS, WORDS, place, text
+from mifeng.audit.wording import LANGS, WORDS, moment, place, text
 from mifeng.cli.audit import command
 from mifeng.crypto import keyfiles
 from mifeng.errors import MifengError, UsageError
