@@ -15,10 +15,10 @@ help:  ## list the targets
 $(STAMP): pyproject.toml setup.py requirements/dev.txt requirements/demo.txt requirements/demo-no-deps.txt requirements/constraints.txt $(wildcard mifeng/crypto/_native/*.c mifeng/crypto/_native/*.h)
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV) (once, a minute or two)"
-	@$(BIN)/pip install -q --disable-pip-version-check -U -c requirements/constraints.txt pip setuptools wheel
-	@$(BIN)/pip install -q --disable-pip-version-check -c requirements/constraints.txt -r requirements/dev.txt -r requirements/demo.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -c requirements/constraints.txt -r requirements/demo-no-deps.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install -qq --disable-pip-version-check -U -c requirements/constraints.txt pip setuptools wheel
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements/constraints.txt -r requirements/dev.txt -r requirements/demo.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps -c requirements/constraints.txt -r requirements/demo-no-deps.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(STAMP)  ## run the nine steps on real input: OCR of an invoice, risk scoring, then tampering
