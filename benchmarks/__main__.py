@@ -11,7 +11,7 @@ from rich.console import Console
 
 from . import machine
 
-NAMES: Final = ("crypto", "log", "hop", "e2e", "attestation", "stream")
+NAMES: Final = ("crypto", "crypto_node", "log", "hop", "e2e", "attestation", "stream")
 RESULTS: Final = Path(__file__).parent / "results"
 
 

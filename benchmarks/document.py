@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .crypto import BEST, MIB, OFF
+from .crypto_node import LANES, SINGLE
 from .crypto_worker import LEAF_BYTES, LEAVES, SIZES, SM2_BATCH
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -142,6 +143,23 @@ def _contest(rows: Sequence[Results]) -> str:
     return _table(("", "c", "p50 ms", "p99 ms", "per s", "processor ms per request"), made)
 
 
+def crypto_node(results: Results) -> str:
+    """Return what lanes save a node and a client."""
+    rows = []
+    for process, found in results["crypto_node"]["result"].items():
+        for c in sorted({row["c"] for row in found}):
+            single, lanes = (
+                next(row for row in found if (row["side"], row["c"]) == (side, c))
+                for side in (SINGLE, LANES)
+            )
+            before, after = single["cpu_us"][process], lanes["cpu_us"][process]
+            rates = (f"{row['per_second']:,.0f}" for row in (single, lanes))
+            spent = (f"{before:,}", f"{after:,}", f"{1 - after / before:.1%}")
+            rows.append([process, str(c), *rates, *spent])
+    head = ("", "c", "per s, one by one", "in lanes", "µs, one by one", "in lanes", "saved")
+    return _table(head, rows)
+
+
 def hop(results: Results) -> str:
     """Return the hop at every size."""
     found = results["hop"]["result"]
@@ -197,6 +215,7 @@ TABLES: Final[Mapping[str, Callable[[Results], str]]] = {
     "sm3": sm3,
     "sm2": sm2,
     "ratios": ratios,
+    "crypto-node": crypto_node,
     "hop": hop,
     "log": log,
     "attestation": attestation,

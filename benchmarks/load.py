@@ -134,13 +134,19 @@ async def serve() -> None:
 class Client:
     """The parent's end of one client process."""
 
-    def __init__(self, **order: Any) -> None:  # noqa: ANN401 - JSON
-        """Start it; the order is its first line."""
+    def __init__(
+        self,
+        env: Mapping[str, str] | None = None,
+        /,
+        **order: Any,  # noqa: ANN401 - JSON
+    ) -> None:
+        """Start it, with these variables beside ours; the order is its first line."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
         )
         self._say(order)
         self._hear()

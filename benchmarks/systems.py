@@ -55,19 +55,26 @@ def plain(model: Path, folder: Path, *, inline: bool) -> Iterator[tuple[Path, in
 
 
 @contextlib.contextmanager
-def node_alone(cluster: Cluster) -> Iterator[tuple[Mapping[str, str], int]]:
-    """A node like the cluster's, on the link itself; yields how to reach it and its process id."""
+def node_alone(
+    cluster: Cluster, name: str = "direct", env: Mapping[str, str] | None = None
+) -> Iterator[tuple[Mapping[str, str], int]]:
+    """A node like the cluster's, on the link itself; yields how to reach it and its process id.
+
+    Args:
+        cluster: whose node's configuration is taken.
+        name: of this node, one for each that runs at a time.
+        env: added to its environment.
+    """
     scalar = bytes(31) + b"\7"  # a throw-away log of this process tree
     log = MemoryOnlyLog(scalar)
     config = yaml.safe_load((cluster.directory / "node-1.yaml").read_text("utf-8"))
-    socket = cluster.directory / "direct.sock"
+    socket = cluster.directory / f"{name}.sock"
     socket.unlink(missing_ok=True)
-    config |= {"node_id": "direct", "listen": f"unix:{socket}", "log": log.document()}
-    path = cluster.directory / "direct.yaml"
+    config |= {"node_id": name, "listen": f"unix:{socket}", "log": log.document()}
+    path = cluster.directory / f"{name}.yaml"
     path.write_text(yaml.safe_dump(config), "utf-8")
-    process = Process(
-        "direct", ("enclave", "--config", str(path)), cluster.directory / "direct.log"
-    )
+    arguments = ("enclave", "--config", str(path))
+    process = Process(name, arguments, cluster.directory / f"{name}.log", env=env or {})
     with _running(process, socket):
         reach = {"address": f"unix:{socket}", "log_key": b64encode(scalar).decode("ascii")}
         yield reach, process.pid
