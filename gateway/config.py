@@ -22,6 +22,7 @@ from .auditlog.places import PostgresGuardPlace, PostgresPlace, S3Place
 from .auditlog.retention import DEFAULT_DAYS, FLOOR_DAYS
 from .collateral.config import CollateralConfig
 from .forwarding.config import ForwardingConfig
+from .releases import ReleasesConfig
 from .roles.config import AdministrationConfig, SubjectsConfig
 from .tenants import StoredKey, Tenant
 from .witnesses import WitnessesConfig
@@ -248,6 +249,8 @@ class GatewayConfig(BaseSettings):
     limits: LimitsConfig = LimitsConfig()
     anchors: AnchorsConfig | None = None
     """Third parties that remember checkpoints; left out, none does."""
+    releases: ReleasesConfig | None = None
+    """Whose releases are appended; left out, nobody's."""
     collateral: CollateralConfig | None = None
     """Vendors to ask for what nodes do not bring along; left out, none is asked."""
 

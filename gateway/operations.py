@@ -21,6 +21,7 @@ from .pool.rank import rank
 from .problems import ProblemError
 from .quota import Quota
 from .relay import Relay
+from .releases import Listed, Releases
 from .subjects.errors import SubjectsError, SubjectUnknownError
 from .subjects.people import People
 from .tenants import Tenant, Tenants
@@ -59,6 +60,8 @@ class Operations:
     tenants: Tenants
     people: People | None = None
     """Persons that requests are about, where they are recorded."""
+    releases: Releases | None = None
+    """What is released, and who may release."""
 
     def measure(self, metrics: Metrics) -> None:
         """Bring the gauges up to date."""
@@ -186,6 +189,20 @@ class Operations:
                 for each in (witnesses.standing.values() if witnesses else ())
             ],
         }
+
+    async def released(self) -> Listed:
+        """Return the RELEASE entries that can be proven now, and their documents."""
+        return await self.releases.index() if self.releases else Listed(entries=(), documents=())
+
+    async def release(self, document: bytes) -> list[int]:
+        """Append what a signed document releases; return the indexes of its entries.
+
+        Raises:
+            ProblemError: `release.refused`, no configured key signed it.
+        """
+        if self.releases is None:
+            raise ProblemError("release.refused")
+        return await self.releases.append(document)
 
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of `old` entries is the start of that of `new`."""

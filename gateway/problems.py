@@ -40,6 +40,7 @@ TABLE: Final[dict[str, _Row]] = {
         503, "UNAVAILABLE", "The log's witnesses are missing; nothing was sent"
     ),
     "log.not_found": _Row(404, "NOT_FOUND", "The log has no such entry"),
+    "release.refused": _Row(403, "PERMISSION_DENIED", "Not signed by a release key"),
     "freshness.none": _Row(503, "UNAVAILABLE", "No witness vouches for evidence; send a challenge"),
     "subject.malformed": _Row(400, "INVALID_ARGUMENT", "The subject reference is malformed"),
     "subject.unknown": _Row(404, "NOT_FOUND", "No such subject, or erased already"),

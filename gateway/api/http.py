@@ -23,6 +23,7 @@ from gateway.problems import ProblemError
 from gateway.subjects.people import HEADER, parse_reference
 from mifeng.errors import MalformedError
 from mifeng.protocol.messages import MEDIA_TYPE, Message, MessageParser
+from mifeng.protocol.release import MAX_DOCUMENT
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -113,6 +114,29 @@ def _log_routes(app: FastAPI, operations: Operations) -> None:
         """An entry and its inclusion proof."""
         entry, found = await operations.proof(index)
         return {"entry": b64encode(entry).decode("ascii"), "proof": found.to_json()}
+
+    @app.get("/v1/log/releases")
+    async def releases() -> dict[str, Any]:
+        """Every RELEASE entry that can be proven now, and the documents they name."""
+        listed = await operations.released()
+        return {
+            "entries": [
+                {"index": index, "entry": b64encode(entry).decode("ascii")}
+                for index, entry in listed.entries
+            ],
+            "documents": [b64encode(data).decode("ascii") for data in listed.documents],
+        }
+
+    @app.post("/v1/log/releases")
+    async def release(request: Request) -> dict[str, Any]:
+        """Append what a document signed by a release key releases."""
+        operations.tenants.authenticate(request.headers.get("authorization"))
+        document = bytearray()
+        async for chunk in request.stream():
+            document += chunk
+            if len(document) > MAX_DOCUMENT:
+                raise ProblemError("request.too_large")
+        return {"indexes": await operations.release(bytes(document))}
 
     @app.get("/v1/log/consistency")
     async def consistency(old: int, new: int) -> dict[str, Any]:

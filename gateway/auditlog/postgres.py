@@ -227,6 +227,11 @@ class PostgresStore:
             corrections=tuple(row[2] for row in found if row[2] is not None),
         )
 
+    def of_type(self, entry_type: str) -> list[int]:
+        """See `LogStore`."""
+        query = "SELECT idx FROM kinds WHERE type = %s ORDER BY idx"
+        return [index for (index,) in self._query(query, (entry_type,))]
+
     def latest(self, entry_type: str) -> int | None:
         """See `LogStore`."""
         found = self._query("SELECT max(idx) FROM kinds WHERE type = %s", (entry_type,))

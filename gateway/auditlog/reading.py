@@ -53,6 +53,10 @@ class LogReader:
         """Return entries [low, high), as many of them as exist."""
         return await asyncio.to_thread(self._store.entries, low, high)
 
+    async def of_type(self, entry_type: str) -> Sequence[int]:
+        """Return the indexes of entries of a type that is not about a request, ascending."""
+        return await asyncio.to_thread(self._store.of_type, entry_type)
+
     async def blob(self, digest: bytes) -> bytes:
         """Return a blob by its SM3; raises `NotInLogError`, also if its bytes have changed."""
         found = await asyncio.to_thread(self._store.blob, digest)

@@ -223,6 +223,11 @@ class SqliteStore:
             corrections=tuple(late for late in corrections if late is not None),
         )
 
+    def of_type(self, entry_type: str) -> list[int]:
+        """See `LogStore`."""
+        query = "SELECT idx FROM kinds WHERE type = ? ORDER BY idx"
+        return [index for (index,) in self._query(query, (entry_type,))]
+
     def latest(self, entry_type: str) -> int | None:
         """See `LogStore`."""
         found = self._query("SELECT max(idx) FROM kinds WHERE type = ?", (entry_type,))

@@ -137,6 +137,10 @@ class LogStore(Protocol):
         """Return where a request stands in the log."""
         ...
 
+    def of_type(self, entry_type: str) -> list[int]:
+        """Return the indexes of entries of a type that is not about a request, ascending."""
+        ...
+
     def latest(self, entry_type: str) -> int | None:
         """Return the index of the newest entry of a rare type (not of requests)."""
         ...

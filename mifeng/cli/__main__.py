@@ -32,6 +32,7 @@ VERBS: Final = {
     "admin": "Act as a system, security or audit administrator, on record.",
     "audit": "Export, verify, explain and watch what a log proves, offline.",
     "anchor": "See how anchors stand, and look up what a pack says was anchored.",
+    "release": "Publish measurements, models and policies in the log, signed.",
     "witness": "Remember logs and cosign what extends them.",
     "keys": "Make and show key files and API keys.",
     "doctor": "Say which cryptography is active, and test it.",

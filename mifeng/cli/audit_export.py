@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mifeng.audit import export as exporting
+from mifeng.audit.anchors import folder
 from mifeng.audit.postgres_source import PostgresSource
 from mifeng.audit.published import PublishedSource
 from mifeng.audit.source import LogSource, SqliteSource
@@ -43,6 +44,11 @@ from .options import json_option, print_json
 @click.option(
     "--config", "-c", type=file_type, help="Client configuration: fetch the newest checkpoint."
 )
+@click.option(
+    "--anchors",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The gateway's directory of anchors; --published brings its own.",
+)
 @click.option("--from", "low", type=click.IntRange(min=0), default=0, help="First entry.")
 @click.option("--to", "high", type=click.IntRange(min=1), help="Entry after the last one.")
 @click.option("--tenant", help="Only requests of this tenant, and what they are judged by.")
@@ -58,6 +64,7 @@ def export(
     out: Path,
     notes: tuple[Path, ...],
     config: Path | None,
+    anchors: Path | None,
     low: int,
     high: int | None,
     tenant: str | None,
@@ -84,6 +91,9 @@ def export(
             source = stack.enter_context(PostgresSource.of_file(postgres, schema))
         else:
             source = stack.enter_context(SqliteSource(database or Path()))
+        held = [anchors / folder.RECORDS] if anchors else []
+        if published is not None:
+            held.append(published / "anchors")
         progress = stack.enter_context(bar("export", quiet=as_json))
         manifest = exporting.export(
             source,
@@ -92,6 +102,7 @@ def export(
             choice=choice,
             now=int(time.time()),
             signer=_key(key, passphrase),
+            anchors=[data for place in held for _, data in folder.records(place)],
             progress=progress,
         )
     if as_json:

@@ -34,6 +34,7 @@ from mifeng.floors import Floors
 from mifeng.protocol.body import OIP_INFER, OipBody, Tensor
 from mifeng.protocol.messages import Message, MessageType
 from mifeng.protocol.receipt import VerifiedReceipt
+from mifeng.protocol.release import UnreleasedError
 from mifeng.protocol.session import (
     Ask,
     Done,
@@ -54,6 +55,7 @@ from mifeng.together import Together
 from .answer import Answer, from_numpy
 from .config import ClientConfig
 from .memory import LogMemory, Verdicts, floors_beside
+from .releases import ReleasePolicy
 from .together import Claim, check, wrap
 from .transport import Offered, Transport, connect
 
@@ -96,6 +98,7 @@ class AsyncClient:
         state: Path | None = None,
         deadline_s: float = 60.0,
         notes: bool = False,
+        releases: ReleasePolicy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """See `from_config` for the usual way.
@@ -110,9 +113,10 @@ class AsyncClient:
             deadline_s: how long a request may take, unless a call says otherwise.
             notes: ask for evidence made after a note that the pinned witnesses cosigned, shared
                 with other clients, before challenging anybody.
+            releases: what must have been released in the log; None if nothing must.
             clock: Unix seconds.
         """
-        self._notes = notes
+        self._notes, self._releases = notes, releases
         self._transport, self._terms, self._tenant = transport, terms, tenant
         self._auth_key, self._deadline_s, self._clock = auth_key, deadline_s, clock
         self._memory = LogMemory(terms.log, state)
@@ -145,6 +149,7 @@ class AsyncClient:
             state=config.state,
             deadline_s=config.timeout_s,
             notes=config.freshness == "note",
+            releases=config.releases.policy() if config.releases else None,
         )
 
     async def __aenter__(self) -> Self:
@@ -177,6 +182,7 @@ class AsyncClient:
         if not passed:
             offered, nonce32 = await self.offers(model)
             passed = await self._passing(offered, {nonce32})
+        passed = await self._released(passed, model)
         if not passed:
             reasons = "; ".join(f"{each.node_id}: {each.error}" for each in self.refused)
             cause = self.refused[0].error if self.refused else None
@@ -208,6 +214,20 @@ class AsyncClient:
                 self.refused.append(Refused(each.node_id, exc))
         return passed
 
+    async def _released(self, nodes: list[TrustedNode], model: str) -> list[TrustedNode]:
+        """Return the nodes that run what was released, and keep why the others do not."""
+        if self._releases is None:
+            return nodes
+        passed = []
+        for node in nodes:
+            try:
+                await self._releases.check(node, [model], self._transport)
+            except UnreleasedError as exc:
+                self.refused.append(Refused(node.keyset.node_id, exc))
+            else:
+                passed.append(node)
+        return passed
+
     async def models(self) -> frozenset[str]:
         """Return the models that acceptable nodes serve now.
 
@@ -221,7 +241,8 @@ class AsyncClient:
         for each in offered:
             with contextlib.suppress(PeerError):
                 node = await self._appraise(each.offer, {nonce32}, now)
-                found |= set(node.keyset.models)
+                for name in node.keyset.models:
+                    found |= {name} if await self._released([node], name) else set()
         return frozenset(found)
 
     async def _appraise(self, offer: bytes, nonce32s: Collection[bytes], now: int) -> TrustedNode:

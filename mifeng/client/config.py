@@ -15,6 +15,8 @@ from mifeng.errors import UsageError
 from mifeng.pins import PinDocument
 from mifeng.protocol.session import Terms
 
+from .releases import ReleasesDocument
+
 SUITES = {"sm": 0x0001, "sm-pq": 0x0002, "intl": 0x0101}
 
 
@@ -48,6 +50,8 @@ class ClientConfig(_Strict):
     state: Path | None = None
     """Where to remember the newest checkpoint seen, so that a rolled-back log is noticed."""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    releases: ReleasesDocument | None = None
+    """What must have been released in the log; left out, attestation alone decides."""
     freshness: Literal["challenge", "note"] = "challenge"
     """How the age of evidence is known: by our own challenge to each node, or by a note that the
     pinned witnesses cosigned, which many clients share (docs/spec/binding.md §2)."""

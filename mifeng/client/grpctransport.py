@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import grpc
 
-from mifeng.errors import MalformedError, RefusedError, TransportError
+from mifeng.errors import MalformedError, RefusedError, TransportError, UsageError
 from mifeng.grpcschema import METHODS, TYPES, method, parser, serialize
 from mifeng.protocol.messages import Message
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
 from mifeng.protocol.subject import HEADER as SUBJECT
 
-from .transport import Offered
+from .transport import Offered, ReleaseList
 
 _MAX_MESSAGE: Final = 64 << 20
 _NOTHING_SENT: Final = (grpc.StatusCode.UNAVAILABLE,)
@@ -97,6 +97,10 @@ class GrpcTransport:
         """See `Transport.proof`."""
         answer = await self._call("GetProof", index=index)
         return answer.entry, InclusionProof.loads(answer.proof)
+
+    async def releases(self) -> ReleaseList:
+        """Refuse: the list of releases is served over HTTP only."""
+        raise UsageError("releases: use an http or unix gateway address")
 
     async def consistency(self, old: int, new: int) -> ConsistencyProof:
         """See `Transport.consistency`."""

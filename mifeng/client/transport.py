@@ -33,6 +33,14 @@ class Offered:
     capacity: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseList:
+    """RELEASE entries by index, and documents they name; untrusted."""
+
+    entries: tuple[tuple[int, bytes], ...]
+    documents: tuple[bytes, ...]
+
+
 class Transport(Protocol):
     """One gateway.
 
@@ -64,6 +72,10 @@ class Transport(Protocol):
 
     async def proof(self, index: int) -> tuple[bytes, InclusionProof]:
         """Return a log entry and its inclusion proof."""
+        ...
+
+    async def releases(self) -> ReleaseList:
+        """Return the log's RELEASE entries."""
         ...
 
     async def consistency(self, old: int, new: int) -> ConsistencyProof:
@@ -155,6 +167,33 @@ class HttpTransport:
             return entry, InclusionProof.from_json(document["proof"])
         except (KeyError, TypeError, ValueError) as exc:
             raise MalformedError("gateway: not a proof") from exc
+
+    async def releases(self) -> ReleaseList:
+        """See `Transport.releases`."""
+        document = await self._get("/v1/log/releases", {})
+        try:
+            return ReleaseList(
+                entries=tuple(
+                    (int(each["index"]), b64decode(each["entry"], validate=True))
+                    for each in document["entries"]
+                ),
+                documents=tuple(b64decode(each, validate=True) for each in document["documents"]),
+            )
+        except (KeyError, TypeError, ValueError) as exc:
+            raise MalformedError("gateway: not a list of releases") from exc
+
+    async def release(self, document: bytes) -> list[int]:
+        """Bring a signed release document; returns the indexes of its entries."""
+        try:
+            response = await self._http.post("/v1/log/releases", content=document)
+        except httpx.HTTPError as exc:
+            raise TransportError(f"gateway: {type(exc).__name__}") from exc
+        if response.status_code != httpx.codes.OK:
+            raise _refused(response.status_code, response.content, response.headers)
+        try:
+            return [int(index) for index in response.json()["indexes"]]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise MalformedError("gateway: not a list of indexes") from exc
 
     async def consistency(self, old: int, new: int) -> ConsistencyProof:
         """See `Transport.consistency`."""
