@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from gateway.anchors.config import AnchorsConfig
 from gateway.anchors.evm import EvmAnchor
@@ -21,7 +22,8 @@ from mifeng.audit.anchors.pins import AnchorsDocument
 from mifeng.audit.anchors.record import AnchorRecord
 from mifeng.audit.report import Report
 from mifeng.audit.verify import verify
-from mifeng.errors import PeerError
+from mifeng.cli.anchor import command
+from mifeng.errors import PeerError, TransportError
 from tests.harness import evm
 from tests.harness.anchoring import Carrier
 from tests.unit.audit.made import Made
@@ -334,3 +336,19 @@ def test_the_compiled_contract_is_what_the_source_compiles_to() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_lookup_prints_what_may_be_pinned(
+    make: Make, log: Made, tmp_path: Path, chain: evm.Chain
+) -> None:
+    """The one online command asks a node of the auditor's choice and prints what to pin."""
+    (data,) = await Carrier(tmp_path / "anchors", log.note).carry(make())
+    pack = log.pack(tmp_path / "pack.zip", anchors=[data])
+    arguments = ["lookup", str(pack), "--name", "chain", "--rpc", chain.url]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    printed = yaml.safe_load(result.output)
+    document = AnchorsDocument.model_validate({"trusted": printed, "require": None})
+    assert document == pinned(AnchorRecord.decode(data))
+    elsewhere = CliRunner().invoke(command, [*arguments[:-1], "http://127.0.0.1:1"])
+    assert isinstance(elsewhere.exception, TransportError)
