@@ -18,6 +18,7 @@ or too many are kept.
 Thread-safe: `submit` and `cancel`. Everything else belongs to the thread that steps.
 """
 
+import contextlib
 import hmac
 import threading
 from collections import deque
@@ -271,17 +272,18 @@ class SlotEngine:
         count = min(_power(max(rows) + 1), self._limits.slots)
         tokens = [rows[i].answer[-1] if i in rows else 0 for i in range(count)]
         lengths = [self._filled(i) + 1 for i in range(count)]
-        try:
+        logits = None
+        with contextlib.suppress(BackendError):
             logits = self._decoder.decode(tokens, lengths)
-        except BackendError:
-            for index, row in rows.items():
-                self._release(index, row, Reason.FAILED, keep=False)
-            return
         for index in range(count):
             # A row without a token of its own was given token 0 behind its last position.
             if index not in rows:
                 at = self._filled(index)
                 self._decoder.wipe(index, start=at, stop=at + 1)
+        if logits is None:
+            for index, row in rows.items():
+                self._release(index, row, Reason.FAILED, keep=False)
+            return
         likely = logits.argmax(axis=1).tolist()
         for index, row in rows.items():
             row.filled += 1

@@ -21,7 +21,10 @@ TWO = b"2" * 32
 
 
 class FakeDecoder:
-    """The next token is the sum of all tokens held in the row; rows are lists of numbers."""
+    """The next token is the sum of all tokens held in the row; rows are lists of numbers.
+
+    Decoding writes token 0, which pads batches, as `VOCABULARY`: it adds nothing and is seen.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.rows = np.zeros((limits.slots, limits.context), np.int64)
@@ -45,7 +48,7 @@ class FakeDecoder:
         if self.broken:
             raise ExecutionError("broken")
         for row, (token, length) in enumerate(zip(tokens, lengths, strict=True)):
-            self.rows[row, length - 1] = token
+            self.rows[row, length - 1] = token or VOCABULARY
         return np.stack([self._next(row, length) for row, length in enumerate(lengths)])
 
     def wipe(self, row: int, *, start: int = 0, stop: int | None = None) -> None:

@@ -1,12 +1,12 @@
 """The scheduler: who runs when, what is shared and wiped. Mostly on a decoder of arithmetic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from accel_backends.errors import ClosedError
+from accel_backends.errors import ClosedError, ExecutionError
 from accel_backends.llm import ContextError, Limits, QueueFullError, Reason, SlotEngine
-from accel_backends.llm.decoder import OrtDecoder
+from accel_backends.llm.decoder import Logits, OrtDecoder
 from accel_backends.llm.slots import shared_prefix
 
 from .conftest import ONE, TWO, FakeDecoder, Tokens, finish, limits, request
@@ -266,6 +266,26 @@ def test_a_failing_device_fails_the_requests_in_the_batch_only() -> None:
     assert after.tokens == expected([3], 2)
 
 
+def test_a_failing_device_leaves_nothing_in_rows_that_padded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step that wrote before it failed is wiped where nobody had a token too."""
+    engine, decoder = make()
+    for _ in range(3):
+        engine.submit(request([3], most=9), Tokens())
+    engine.step(0)
+    real = decoder.decode
+
+    def writes_then_fails(tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+        real(tokens, lengths)
+        raise ExecutionError("broken")
+
+    monkeypatch.setattr(decoder, "decode", writes_then_fails)
+    engine.step(0)
+    assert engine.active == 0
+    assert not decoder.rows.any()
+
+
 def test_requests_that_cannot_run_are_refused_at_once() -> None:
     """No prompt, no room, too many waiting, closed."""
     engine, _ = make(waiting=1)
@@ -394,6 +414,103 @@ def test_a_kept_row_holds_the_prompt_and_nothing_of_the_answer() -> None:
     engine.submit(request(range(1, 12), most=9), Tokens())
     finish(engine)
     assert decoder.rows[0].tolist() == [*range(1, 9), *[0] * 56]
+
+
+def beyond(decoder: FakeDecoder, row: int, held: int) -> list[int]:
+    """Return what a row holds behind its tokens."""
+    found: list[int] = decoder.rows[row, held:].tolist()
+    return found
+
+
+@pytest.mark.parametrize(("isolation", "prompt"), [(TWO, [3]), (ONE, [1, 2, 3, 4, 9])])
+def test_a_kept_row_that_is_taken_holds_nothing_of_its_past(
+    isolation: bytes, prompt: list[int]
+) -> None:
+    """Whoever gets it, of another domain or sharing a part only, finds no token beyond the part."""
+    engine, decoder = make(slots=1, kept=1)
+    engine.submit(request(range(1, 14), most=1), Tokens())
+    finish(engine)
+    assert decoder.rows[0, :12].all()
+    engine.submit(request(prompt, most=3, isolation=isolation), Tokens())
+    engine.step(0)
+    assert decoder.rows[0, : len(prompt)].tolist() == prompt
+    assert not any(beyond(decoder, 0, len(prompt) + 1))
+    finish(engine)
+
+
+def test_padding_leaves_nothing_in_a_row_nobody_uses() -> None:
+    """A batch of four over three requests pads a row; it is blank after every step."""
+    engine, decoder = make()
+    for most in (9, 2, 9):
+        engine.submit(request([7], most=most), Tokens())
+    while engine.step(0):
+        used = {call for call in range(4) if decoder.rows[call].any()}
+        assert len(used) == engine.active
+    assert not decoder.rows.any()
+
+
+def test_padding_leaves_nothing_behind_an_unfinished_prompt() -> None:
+    """A row whose prompt is being computed is padded too, and holds its prompt alone."""
+    engine, decoder = make()
+    engine.submit(request([7], most=30), Tokens())
+    engine.submit(request([3] * 40, most=1), long := Tokens())
+    while True:
+        engine.step(0)
+        filled = sum(len(call[2]) for call in decoder.calls if call[:2] == ("prefill", 1))
+        if long.end is not None:
+            break
+        assert decoder.rows[1, :filled].all()
+        assert not any(beyond(decoder, 1, filled))
+    assert filled == 40
+
+
+def test_padding_leaves_nothing_behind_a_kept_prefix() -> None:
+    """A row that only keeps a prompt is padded in every batch above it, and stays that prompt."""
+    engine, decoder = make(kept=1)
+    engine.submit(request(range(1, 10), most=2), Tokens())
+    engine.submit(request([5], most=30, isolation=TWO), Tokens())
+    for _ in range(8):
+        engine.step(0)
+    assert engine.active == 1
+    assert decoder.rows[0].tolist() == [*range(1, 9), *[0] * 56]
+
+
+def test_the_real_rows_hold_nothing_behind_their_tokens(
+    tiny: Callable[[Limits], OrtDecoder],
+) -> None:
+    """The same of keys and values: kept and unfinished rows are zero from their length on."""
+    bounds = limits(kept=1)
+    decoder = tiny(bounds)
+    engine = SlotEngine(decoder, bounds)
+    engine.submit(request(range(1, 10), most=2), Tokens())
+    engine.submit(request([5], most=30, isolation=TWO), Tokens())
+    for _ in range(8):
+        engine.step(0)
+    engine.submit(request([6] * 40, most=1, isolation=TWO), Tokens())
+    engine.step(0)
+    for buffer in decoder._buffers.values():
+        assert buffer[0, :, :8].any()
+        assert not buffer[0, :, 8:].any()
+        assert buffer[2, :, :8].any()
+        assert not buffer[2, :, 8:].any()
+    engine.close()
+    assert all(decoder.blank(row) for row in range(bounds.slots))
+    decoder.close()
+
+
+def test_what_a_step_was_bound_to_is_forgotten(tiny: Callable[[Limits], OrtDecoder]) -> None:
+    """Neither logits nor token ids of the last step outlive `forget`."""
+    bounds = limits()
+    decoder = tiny(bounds)
+    engine = SlotEngine(decoder, bounds)
+    engine.submit(request([5], most=4), Tokens())
+    finish(engine)
+    assert decoder._scratch.any()
+    assert any(bound.ids.any() for bound in decoder._bounds.values())
+    decoder.forget()
+    assert not decoder._scratch.any()
+    assert not any(bound.ids.any() for bound in decoder._bounds.values())
+    decoder.close()
 
 
 def test_the_real_buffers_are_blank_after_a_request(tiny: Callable[[Limits], OrtDecoder]) -> None:
