@@ -46,6 +46,7 @@ RENEW_S: Final = 5.0
 """Shortest time between two appraisals of one keyset."""
 MAX_NAMED_BLOBS: Final = 64
 RETRY_LOG_S: Final = 1.0
+CLOSE_S: Final = 5.0
 ATTEST_S: Final = 30.0
 """How long a node may take to produce evidence."""
 
@@ -128,6 +129,8 @@ class Nodes:
         for node in self._nodes.values():
             if node.link is not None:
                 node.link.close()
+        if self._background:  # what nodes have said already belongs in the log
+            await asyncio.wait(self._background, timeout=CLOSE_S)
 
     def all(self) -> tuple[Node, ...]:
         """Return every configured node."""

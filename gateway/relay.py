@@ -404,9 +404,10 @@ class Relay:
             raise LinkLostError
         try:
             closed = await self._audit.completion(h=exchange.h, intent=index, receipt=statement)
-        except LogUnavailableError:
+        except (LogUnavailableError, IntentClosedError):
+            # Not recorded yet; or this gateway was taken for dead, and the receipt becomes LATE.
             self._settle(self._nodes.record(made, statement))
-            raise ProblemError("node.lost", "it ran, and the log could not record it yet") from None
+            raise ProblemError("node.lost", "it ran, and the log has no record of it yet") from None
         if fault := self._client_fault(sending):
             raise fault
         if final is None:
