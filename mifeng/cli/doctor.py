@@ -38,6 +38,7 @@ from mifeng.crypto import (
 )
 from mifeng.crypto.providers import providers
 from mifeng.crypto.selftest import Outcome
+from mifeng.crypto.suites import SUITES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +80,10 @@ def examine(*, interop: bool) -> dict[str, Any]:
         "providers": active,
         "self_test": [asdict(outcome) for outcome in checks],
         "interop": [asdict(outcome) for outcome in crossed],
+        "suites": [
+            {"name": one.name, "id": f"{one.id:#06x}", "experimental": one.experimental}
+            for one in SUITES.values()
+        ],
         "telemetry": telemetry,
         "warnings": warnings,
     }
@@ -219,6 +224,9 @@ def _print(report: dict[str, Any]) -> None:
             outcome["detail"],
         )
     console.print(checked)
+    experimental = " [yellow](experimental: its construction may change)[/]"
+    suites = (one["name"] + experimental * one["experimental"] for one in report["suites"])
+    console.print(f"Crypto suites: {', '.join(suites)}")
     about = Table("component", "version", title="Versions")
     for name, text in report["versions"].items():
         about.add_row(name.replace("_", " "), text)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mifeng.crypto import sm2_libcrypto, sm2_portable, sm3_portable, sm4_portable
@@ -26,6 +26,7 @@ __all__ = ["Provider", "Providers", "implementation", "providers", "require_cons
 Primitive: TypeAlias = Literal["sm3", "sm4", "sm2"]
 
 _NATIVE_MODULE: Final = "mifeng.crypto._native._core"
+_CHOICE: Final = "MIFENG_NATIVE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Provider:
     constant_time: bool
     """Whether its running time and memory accesses are free of secrets, lengths apart."""
     why: str
-    """One honest sentence behind `constant_time`."""
+    """Why `constant_time` is what it is, and why this provider and code path are in use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ _PORTABLE_SM2: Final = Provider(
 
 def _native() -> ModuleType | None:
     """Return the native core with our error classes in it, or None where it was not built."""
-    wanted = os.environ.get("MIFENG_NATIVE", "")
+    wanted = os.environ.get(_CHOICE, "")
     if wanted == "off":
         return None
     try:
@@ -90,7 +91,7 @@ def _choose() -> tuple[dict[Primitive, ModuleType], Providers]:
     core = _native()
     paths: dict[str, str] = {} if core is None else core.paths()
     modules: dict[Primitive, ModuleType] = {"sm3": sm3_portable, "sm4": sm4_portable}
-    sm3, sm4 = _CRYPTOGRAPHY_SM3, _CRYPTOGRAPHY_SM4
+    sm3, sm4 = _instead(_CRYPTOGRAPHY_SM3), _instead(_CRYPTOGRAPHY_SM4)
     if core is not None and hasattr(core, "sm3_many"):
         modules["sm3"], sm3 = core, _native_provider(paths.get("sm3", ""))
     if core is not None and hasattr(core, "Sm4Gcm"):
@@ -98,19 +99,28 @@ def _choose() -> tuple[dict[Primitive, ModuleType], Providers]:
     if core is not None and hasattr(core, "Sm2PrivateKey"):
         modules["sm2"], sm2 = core, _native_provider(paths.get("sm2", ""))
     elif sm2_libcrypto.available():
-        modules["sm2"], sm2 = sm2_libcrypto, _LIBCRYPTO_SM2
+        modules["sm2"], sm2 = sm2_libcrypto, _instead(_LIBCRYPTO_SM2)
     else:
-        modules["sm2"], sm2 = sm2_portable, _PORTABLE_SM2
+        modules["sm2"], sm2 = sm2_portable, _instead(_PORTABLE_SM2)
     return modules, Providers(sm3=sm3, sm4=sm4, sm2=sm2)
 
 
 def _native_provider(path: str) -> Provider:
-    route = f" Code path: {path}." if path else ""
+    named = os.environ.get(_CHOICE, "")
+    chosen = f"as {_CHOICE} says" if named else "the best this processor has"
+    route = f" Code path {path}, {chosen}." if path else ""
     return Provider(
         name="native",
         constant_time=True,
         why=f"No branch and no address depends on a secret.{route}",
     )
+
+
+def _instead(other: Provider) -> Provider:
+    """Return another provider with why the native core does not answer."""
+    off = os.environ.get(_CHOICE, "") == "off"
+    reason = f"{_CHOICE}=off." if off else "The native core is not built here."
+    return replace(other, why=f"{other.why} {reason}")
 
 
 _MODULES, _PROVIDERS = _choose()

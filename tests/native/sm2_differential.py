@@ -1,22 +1,31 @@
 """SM2 of the native core against other implementations, on random keys and messages.
 
-    python -m tests.native.sm2_differential 200000 [libcrypto|portable]
+    python -m tests.native.sm2_differential 200000 [libcrypto|portable|botan|gmssl] [FIRST]
 
 Each case is new in everything: key, message, user identifier. For each operation the two sides
-exchange results both ways. A wrong answer is an AssertionError with the case's seed.
+exchange results both ways. A wrong answer is an AssertionError with the case's seed. Cases are
+numbered, from FIRST on, so that a long run can be cut into several.
 """
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 import time
 from typing import Any
 
-from mifeng.crypto import sm2_curve, sm2_libcrypto, sm2_portable
+from mifeng.crypto import sm2_curve
 from mifeng.crypto._native import _core
 from mifeng.crypto.errors import DecryptionError, KeyFormatError, SignatureError
 
+ORACLES = {
+    "libcrypto": "mifeng.crypto.sm2_libcrypto",
+    "portable": "mifeng.crypto.sm2_portable",
+    "botan": "tests.native.sm2_botan",
+    "gmssl": "tests.native.sm2_gmssl",
+}
+_ANY_BYTES = bytes(range(256))
 _BATCH = 19
 """Cases of one round; not a multiple of eight, so that part-filled lanes are met too."""
 
@@ -41,10 +50,12 @@ def one(seed: random.Random, oracle: Any) -> None:
     ours, theirs = _core.Sm2PrivateKey.from_scalar(raw), oracle.Sm2PrivateKey.from_scalar(raw)
     public, their_public = ours.public_key(), theirs.public_key()
     assert public.to_bytes() == their_public.to_bytes()
-    data, uid = seed.randbytes(seed.randrange(300)), seed.randbytes(seed.randrange(40))
+    data = seed.randbytes(seed.randrange(300))
+    letters = getattr(oracle, "IDENTIFIERS", _ANY_BYTES)
+    uid = bytes(seed.choices(letters, k=seed.randrange(1, 40)))
     their_public.verify(ours.sign(data, uid=uid), data, uid=uid)
     public.verify(theirs.sign(data, uid=uid), data, uid=uid)
-    text = seed.randbytes(seed.randrange(8, 300))
+    text = seed.randbytes(seed.randrange(8, getattr(oracle, "LONGEST", 300)))
     assert theirs.decrypt(public.encrypt(text)) == text
     assert ours.decrypt(their_public.encrypt(text)) == text
 
@@ -82,13 +93,12 @@ def compare(cases: int, oracle: Any, *, start: int = 0) -> None:
 def main() -> None:
     """Run from the command line; progress every 10 000 cases."""
     cases = int(sys.argv[1])
-    oracle = {"libcrypto": sm2_libcrypto, "portable": sm2_portable}[
-        sys.argv[2] if len(sys.argv) > 2 else "libcrypto"
-    ]
+    oracle = importlib.import_module(ORACLES[sys.argv[2] if len(sys.argv) > 2 else "libcrypto"])
+    first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     _core.install_errors(decryption=DecryptionError, signature=SignatureError, key=KeyFormatError)
     began = time.monotonic()
     for start in range(0, cases, 10000):
-        compare(min(10000, cases - start), oracle, start=start)
+        compare(min(10000, cases - start), oracle, start=first + start)
         print(f"{min(start + 10000, cases)} cases per operation agree", flush=True)
     print(f"path {_core.sm2_path()}, {time.monotonic() - began:.0f} s")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib
 import pickle
 import random
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from mifeng.crypto import sm2_libcrypto, sm2_portable
 from mifeng.crypto.errors import DecryptionError, KeyFormatError, SignatureError
-from tests.native.sm2_differential import compare
+from tests.native.sm2_differential import ORACLES, compare
 from tests.native.sm2_program import compile_program, run
 from tests.native.sm2_reference import N, P, hex32, lift
 
@@ -37,6 +38,16 @@ def key() -> Any:
 def test_agrees_with_libcrypto() -> None:
     """2000 cases of every operation, one by one and in batches, both ways."""
     compare(2000, sm2_libcrypto)
+
+
+@pytest.mark.parametrize(("oracle", "cases"), [("botan", 120), ("gmssl", 38)])
+def test_agrees_with_implementations_of_their_own(oracle: str, cases: int) -> None:
+    """Botan and GmSSL share no code with OpenSSL; where they are installed they agree too."""
+    try:
+        module = importlib.import_module(ORACLES[oracle])
+    except (ImportError, OSError) as exc:
+        pytest.skip(f"{oracle} is not installed: {exc}")
+    compare(cases, module, start=1 << 21)
 
 
 def test_agrees_with_pure_python() -> None:

@@ -61,6 +61,31 @@ def test_off_leaves_the_native_core_out() -> None:
     assert foreign is False
 
 
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [("", "the best this processor has"), ("portable", "as MIFENG_NATIVE says")],
+)
+def test_a_native_path_says_why_it_was_taken(wish: str, reason: str) -> None:
+    """The path's name, and whether the processor or the environment chose it."""
+    if providers.providers().sm4.name != "native":
+        pytest.skip("the native core is not in use")
+    code = "from mifeng.crypto.providers import providers; print(providers().sm4.why)"
+    why = ask(code, MIFENG_NATIVE=wish).stdout
+    assert f"{wish or ''}, {reason}." in why
+
+
+def test_another_provider_says_why_it_is_not_the_native_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Switched off, or not built: the reader need not guess."""
+    monkeypatch.setenv("MIFENG_NATIVE", "off")
+    assert providers._choose()[1].sm4.why.endswith("MIFENG_NATIVE=off.")
+    monkeypatch.delenv("MIFENG_NATIVE")
+    monkeypatch.setattr(providers, "_NATIVE_MODULE", "mifeng.crypto._native.absent")
+    for provider in (providers._choose()[1].sm3, providers._choose()[1].sm2):
+        assert provider.why.endswith("The native core is not built here.")
+
+
 def test_a_code_path_that_is_not_there_is_an_error() -> None:
     """Asking for a native path that cannot run does not fall back in silence."""
     result = ask("import mifeng.crypto", MIFENG_NATIVE="no-such-path")

@@ -88,6 +88,7 @@ def test_doctor_reports_in_json() -> None:
     assert {"python", "cryptography", "openssl_of_cryptography"} <= set(found["versions"])
     assert all(outcome["ok"] for outcome in found["self_test"])
     assert found["interop"] == []
+    assert [one["name"] for one in found["suites"] if one["experimental"]] == ["sm-pq"]
 
 
 def test_doctor_prints_tables() -> None:
@@ -95,6 +96,7 @@ def test_doctor_prints_tables() -> None:
     result = RUNNER.invoke(doctor.command, [], catch_exceptions=False)
     assert result.exit_code == 0
     assert "constant-time" in result.output
+    assert "sm-pq (experimental: its construction may change)" in result.output
     assert result.output.rstrip().endswith("All checks hold.")
 
 
