@@ -1,8 +1,8 @@
 """Each external write × (fails and did not persist, fails but persisted), then a restart.
 
-INTENT, COMPLETION, guard, tile, checkpoint, witness here; the anchors' two cells need their queue
-and are with it below. After each fault the log goes on or refuses; after the restart everything
-that anybody was told of is compared with what is stored, published and cosigned.
+INTENT, COMPLETION, guard, tile, checkpoint, witness, anchor: fourteen cells. After each fault the
+log goes on or refuses; after the restart everything that anybody was told of is compared with what
+is stored, published, cosigned and anchored.
 """
 
 import asyncio
@@ -12,13 +12,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from gateway.anchors.kinds import AnchorUnavailableError, Note
+from gateway.anchors.metrics import AnchorMetrics
+from gateway.anchors.queue import Queue
+from gateway.anchors.service import Anchors, Timing
+from gateway.anchors.worm import WormAnchor
 from gateway.auditlog import failpoints
 from gateway.auditlog.config import create
 from gateway.auditlog.errors import AuditLogError, LogUnavailableError
 from gateway.auditlog.guard import Mark
 from gateway.auditlog.log import AuditLog
+from mifeng.audit.anchors.record import AnchorRecord
 from mifeng.protocol import checkpoint
+from mifeng.protocol.jsonc import Json
 from tests.unit.auditlog.harness import (
     KEYS,
     KEYSET,
@@ -34,7 +42,7 @@ from tests.unit.auditlog.harness import (
 from tests.unit.auditlog.published import FailingTarget, checkpoint_of, entries_of
 from tests.unit.auditlog.witnessing import Ring
 
-WRITES = ("intent", "completion", "guard", "tile", "checkpoint", "witness")
+WRITES = ("intent", "completion", "guard", "tile", "checkpoint", "witness", "anchor")
 
 
 class FailingGuard:
@@ -59,6 +67,33 @@ class FailingGuard:
     def close(self) -> None:
         """See `Guard`."""
         self._guard.close()
+
+
+class FailingAnchor:
+    """Passes on to a directory that only gains files; fails as told."""
+
+    name, kind = "worm", "file"
+
+    def __init__(self, directory: Path) -> None:
+        self._worm = WormAnchor(name=self.name, directory=directory)
+        self.fail: bool | None = None
+
+    def prepare(self, note: Note, old: bytes) -> bytes:
+        """See `Anchor`."""
+        return self._worm.prepare(note, old)
+
+    def submit(self, note: Note, ticket: bytes) -> dict[str, Json]:
+        """See `Anchor`."""
+        persists, self.fail = self.fail, None
+        if persists is False:
+            raise AnchorUnavailableError("told", "to fail")
+        proof = self._worm.submit(note, ticket)
+        if persists:
+            raise AnchorUnavailableError("told", "to fail")
+        return proof
+
+    def close(self) -> None:
+        """See `Anchor`."""
 
 
 @dataclass
@@ -89,6 +124,16 @@ class Site:
         self.log._writer._guard = self.guard
         self.target = FailingTarget(self.log._publisher._target)
         self.log._publisher._target = self.target
+        self.anchor = FailingAnchor(self.folder / "worm")
+        self.queue = Queue(self.folder / "anchors")
+        self.anchors = Anchors(
+            [self.anchor],
+            self.queue,
+            latest=lambda: self.log.checkpoint().note,
+            timing=Timing(every_s=3600, backoff_s=0.05, max_backoff_s=0.05),
+            metrics=AnchorMetrics(CollectorRegistry()),
+        )
+        self.anchors.start()
 
     async def exchange(self, arm: str = "", *, kept: bool = False) -> None:
         """Log one request; a refusal is what a caller gets while the log is down."""
@@ -114,16 +159,30 @@ class Site:
         await self.log.showing.once()
         await self.log._publish_to_target()
         self.notes.append(self.log.checkpoint().note)
+        await self.anchors.offer()
+
+    async def anchored(self) -> None:
+        """Wait until nothing waits for the anchor."""
+        async with asyncio.timeout(10):
+            while self.queue.waiting("worm"):
+                await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """End this gateway."""
+        await self.anchors.close()
+        await self.log.close()
 
     async def restart(self) -> None:
         """End this gateway and start another."""
-        await self.log.close()
+        await self.close()
         await self.open("g2")
 
     async def verify(self) -> None:
         """Compare everything with everything."""
         pin = self.log.pin
-        await self.log.close()
+        await self.anchored()
+        records = [AnchorRecord.decode(data) for _, data in self.queue.records()]
+        await self.close()
         held = stored(self.folder / "log.db")
         assert all(held[index] == entry for index, entry in self.told.items())
         assert_each_intent_ends_once(held)
@@ -137,6 +196,12 @@ class Site:
             assert seen is not None
             assert seen.checkpoint.root == mth(held[: seen.checkpoint.size])
         assert self.log.showing.alarms == set()
+        assert [name for record in records if (name := record.proof["file"])] == sorted(
+            path.name for path in (self.folder / "worm").glob("*.note")
+        )
+        for record in records:
+            claim = checkpoint.verify_witnessed(record.note, pin).checkpoint
+            assert claim.root == mth(held[: claim.size])
 
 
 @pytest.fixture
@@ -149,7 +214,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         await made.publish()
         yield made
         with suppress(AuditLogError):
-            await made.log.close()
+            await made.close()
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["did not persist", "persisted"])
@@ -161,6 +226,9 @@ async def test_a_write_that_fails(site: Site, write: str, *, kept: bool) -> None
             site.target.fail[write] = kept
         case "witness":
             site.ring.members[0].fail = kept
+        case "anchor":
+            await site.anchored()
+            site.anchor.fail = kept
     shown = site.log.checkpoint()
     await site.exchange(write, kept=kept)
     assert site.refused == (write in ("intent", "completion", "guard"))
@@ -192,6 +260,9 @@ async def test_a_restart_right_after_it(site: Site, write: str, *, kept: bool) -
             site.target.fail[write] = kept
         case "witness":
             site.ring.members[0].fail = kept
+        case "anchor":
+            await site.anchored()
+            site.anchor.fail = kept
     await site.exchange(write, kept=kept)
     await site.publish()
     await site.restart()
