@@ -22,7 +22,7 @@ RED: Final = "#b3261e"
 _NAME_CHARS: Final = 20
 _ROW: Final = 24
 _MAX_ROWS: Final = 8
-_PLOT_TOP, _PLOT_FLOOR, _PLOT_LEFT = 16.0, 116.0, 34.0
+_PLOT_TOP, _PLOT_FLOOR, _PLOT_LEFT = 16.0, 116.0, 44.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ def columns(
         y = _PLOT_FLOOR - tall * value / top
         shapes += [
             Line(x1=_PLOT_LEFT, y1=y, x2=WIDTH, y2=y, stroke=GRID if value else PALE),
-            Label(x=_PLOT_LEFT - 6, y=y + 4, text=f"{value:,}", anchor="end", fill=PALE),
+            Label(x=_PLOT_LEFT - 6, y=y + 4, text=_tick(value), anchor="end", fill=PALE),
         ]
     step = (WIDTH - _PLOT_LEFT) / max(len(periods), 7)
     for place, (_, numbers) in enumerate(periods):
@@ -168,6 +168,13 @@ def columns(
         end = max(_PLOT_LEFT + step * len(periods), _PLOT_LEFT + 150)
         shapes.append(Label(x=end, y=_PLOT_FLOOR + 16, text=last, anchor="end", fill=PALE))
     return Drawing(height=_PLOT_FLOOR + 22, shapes=tuple(shapes))
+
+
+def _tick(value: int) -> str:
+    """Return a number of the scale, short enough to stand left of the plot."""
+    if value >= 1_000_000:  # noqa: PLR2004 - a million
+        return f"{value / 1_000_000:g}M"
+    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:,}"  # noqa: PLR2004 - five digits
 
 
 def _scale(most: int) -> int:
