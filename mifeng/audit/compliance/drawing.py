@@ -165,7 +165,7 @@ def columns(
     first, last = periods[0][0], periods[-1][0]
     shapes.append(Label(x=_PLOT_LEFT, y=_PLOT_FLOOR + 16, text=first, fill=PALE))
     if last != first:
-        end = max(_PLOT_LEFT + step * len(periods), _PLOT_LEFT + 150)
+        end = min(WIDTH, max(_PLOT_LEFT + step * len(periods), _PLOT_LEFT + 150))
         shapes.append(Label(x=end, y=_PLOT_FLOOR + 16, text=last, anchor="end", fill=PALE))
     return Drawing(height=_PLOT_FLOOR + 22, shapes=tuple(shapes))
 

@@ -57,7 +57,8 @@ font-size:9pt;color:#5f6b7a}}
 @media print{body{font-size:10.5pt;margin:0;max-width:none;padding:0}
 tr,figure,li{break-inside:avoid}h2{break-after:avoid}.cover{break-after:page}
 .charts{grid-template-columns:1fr 1fr}
-dl{grid-template-columns:6.5rem 1fr}dd{font-size:.92em}table{font-size:.88em}.items{table-layout:fixed}
+dl{grid-template-columns:6.5rem 1fr}dd{font-size:.92em}table{font-size:.88em}
+.items{table-layout:fixed}
 .items th:first-child{width:5.4rem}.items th:nth-child(2){width:8rem}
 .items th:nth-child(3){width:3rem}.items th:nth-child(4){width:6.2rem}
 .items td:nth-child(n){width:auto}}
