@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 KEYSET_ENDED: Final = "keyset.expired"
 VERDICT_ENDED: Final = "evidence.expired"
+REVOKED: Final = "node.revoked"
+"""Another gateway has ended its use, and has said so in the log."""
 UNKNOWN: Final = "keyset.unknown"
 """Also what a node answers to a request under such a keyset."""
 

@@ -28,6 +28,7 @@ from mifeng.crypto.providers import providers, require_constant_time
 from mifeng.crypto.randomness import random_bytes
 from mifeng.errors import MifengError, UsageError
 from mifeng.floors import Floors
+from mifeng.protocol import entries
 from mifeng.protocol.entries import PolicyActivated
 from mifeng.protocol.keyset import LogIdentity
 from mifeng.protocol.note import Sm2NoteSigner
@@ -48,6 +49,7 @@ from .beside import Acts, Beside
 from .collateral.staple import Stapler
 from .config import ConfigError, GatewayConfig, LimitsConfig, load
 from .events import log
+from .fanout import FanOut
 from .metrics import Metrics
 from .nodes import Nodes
 from .operations import Operations
@@ -169,7 +171,12 @@ def read_policy(name: str) -> tuple[Policy, bytes]:
 
 
 async def record_policy(audit: AuditLog, policy: Policy, document: bytes) -> None:
-    """Keep the policy beside the log and say it is in force, so that verdicts can be redone."""
+    """Keep the policy beside the log and, if it is a new one, say that it is in force."""
+    known = await audit.of_type(PolicyActivated.TYPE)
+    if known:
+        latest = entries.decode(await audit.entry(known[-1]))
+        if isinstance(latest, PolicyActivated) and latest.policy == policy.digest:
+            return
     await audit.put_blob(document)
     await audit.append(
         PolicyActivated(
@@ -309,6 +316,8 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         settings.anchors, settings.log.settings("anchors"), audit, metrics, points
     )
     nodes.start()
+    fanout = FanOut(settings.log.settings(instance), audit, nodes)
+    fanout.start()
     http = _uvicorn(http_api.build(operations, metrics, ready=ready), settings.http.listen)
     serving = asyncio.create_task(http.serve())
     rpc = await _serve_rpc(settings, operations)
@@ -327,6 +336,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
         if rpc is not None:
             await rpc.stop(grace=5)
         await asyncio.gather(serving, return_exceptions=True)
+        await fanout.close()
         await nodes.close()
         if fetcher is not None:
             await fetcher.close()

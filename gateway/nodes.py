@@ -33,7 +33,7 @@ from .auditlog.errors import AuditLogError, IntentClosedError, LogUnavailableErr
 from .auditlog.log import AuditLog
 from .collateral.staple import Stapler
 from .events import log
-from .expiry import Expiry
+from .expiry import REVOKED, Expiry
 from .freshness import SharedOffers, of_anchor
 from .link import Link, LinkLostError
 from .pool.rank import Candidate
@@ -66,6 +66,10 @@ class Node:
     heard: float = 0.0
     """When the node last said how it is; a silent one is dialled anew."""
     renewed: float = 0.0
+    appraised_under: bytes = b""
+    """Digest of the policy of the last appraisal, also of one that is under way."""
+    admitted_under: bytes = b""
+    """Digest of the policy that the newest NODE_ADMITTED names."""
     keyset_entries: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     """Keyset digest → index and bytes of its KEYSET entry."""
 
@@ -150,6 +154,21 @@ class Nodes:
         self._expiry.drop(node, keyset, reason)
         self._spawn(self._expiry.say())
 
+    def revoked(self, keyset: bytes) -> None:
+        """Use a keyset no longer because another gateway of this log has said so in it."""
+        for node in self._nodes.values():
+            if node.keyset_entries.pop(keyset, None) is not None:
+                self._expiry.drop(node, keyset, REVOKED)
+
+    @property
+    def policy(self) -> Policy:
+        """What nodes are appraised under."""
+        return self._policy
+
+    def adopt(self, policy: Policy) -> None:
+        """Appraise under another policy from now on; a node at its next status, within a second."""
+        self._policy = policy
+
     async def offer(self, node: Node, freshness: Freshness) -> bytes:
         """Return an encoded offer for a client's challenge, under the newest checkpoint.
 
@@ -233,6 +252,8 @@ class Nodes:
 
     async def _admit(self, node: Node, link: Link) -> None:
         """Challenge a node, appraise it, record the verdict, and keep the lease."""
+        policy = self._policy
+        node.appraised_under = policy.digest
         freshness = await of_anchor(self._audit)
         try:
             raw = await self._challenge(link, freshness)
@@ -254,7 +275,7 @@ class Nodes:
             verdict = await asyncio.to_thread(
                 admit,
                 bundle,
-                self._policy,
+                policy,
                 nonce32=freshness.nonce32,
                 log=self._identity,
                 node_id=node.node_id,
@@ -274,7 +295,7 @@ class Nodes:
                     keyset=verdict.keyset,
                     evidence=blobs[0],
                     collateral=blobs[1],
-                    policy=self._policy.digest,
+                    policy=policy.digest,
                     findings=codes,
                 )
             )
@@ -282,7 +303,7 @@ class Nodes:
             self.expire(node, verdict.keyset, "node.rejected")
             log.warning("node.rejected", node=node.node_id, code=",".join(codes)[:200])
             return
-        await self._log_admission(node, verdict, bundle, blobs, now=now)
+        await self._log_admission(node, verdict, bundle, blobs, policy=policy, now=now)
         # No client takes a keyset that no checkpoint shows to be in the log.
         await self._audit.covered(node.keyset_entries[verdict.digest][0])
         node.lease = verdict
@@ -309,15 +330,17 @@ class Nodes:
         bundle: Bundle,
         blobs: tuple[tuple[bytes, ...], tuple[bytes, ...]],
         *,
+        policy: Policy,
         now: int,
     ) -> None:
         logged = lease.digest in node.keyset_entries
-        if logged and node.leases[lease.digest].valid_until >= lease.valid_until:
+        same = node.admitted_under == policy.digest
+        if logged and same and node.leases[lease.digest].valid_until >= lease.valid_until:
             return
         await self._audit.put_blob(bundle.keyset)
         await self._audit.put_blob(bundle.encode())
         fresh = bundle.freshness.nonce32
-        issue = ear.Issue(now=now, build=VERSION, policy=self._policy, nonce=fresh)
+        issue = ear.Issue(now=now, build=VERSION, policy=policy, nonce=fresh)
         appraised = [ear.Appraised(claims=each) for each in lease.key.claims]
         document = ear.accepted(appraised, issue)
         verdict = await self._audit.put_blob(json.dumps(document, sort_keys=True).encode())
@@ -329,13 +352,14 @@ class Nodes:
                 keyset=lease.digest,
                 evidence=blobs[0],
                 collateral=blobs[1],
-                policy=self._policy.digest,
+                policy=policy.digest,
                 verdict=verdict,
                 tier=lease.key.tier.label,
                 simulated=simulated,
                 valid_until=lease.valid_until,
             )
         )
+        node.admitted_under = policy.digest
         if logged:
             return  # appraised again: the keyset is the same, its admission lasts longer
         entry = entries.KeysetLogged(
@@ -363,7 +387,10 @@ class Nodes:
                 known = node.status.keyset if node.status else status.keyset
                 node.status, node.heard = status, self._clock()
                 self.changed.set()
-                stale = node.lease is not None and self._stale(node, node.lease, status)
+                known_policy = node.appraised_under in (b"", self._policy.digest)
+                stale = not known_policy or (
+                    node.lease is not None and self._stale(node, node.lease, status)
+                )
                 if (
                     node.link is not None
                     and not node.admitting
