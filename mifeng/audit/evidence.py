@@ -8,7 +8,7 @@ recorded policy, and under the auditor's own. No clock, no network.
 Source: docs/spec/keyset.md §4, §5; docs/spec/audit-pack.md §4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -20,7 +20,9 @@ from attestation.policy import Policy
 from attestation.result import AttestedKey
 from mifeng.crypto import sm3
 from mifeng.errors import MalformedError, PeerError
-from mifeng.protocol import checkpoint, entries
+from mifeng.protocol import entries
+from mifeng.protocol.evidence import NOTE
+from mifeng.protocol.freshness import check_note, cosigned_at
 from mifeng.protocol.keyset import Keyset
 
 from .facts import Facts
@@ -102,6 +104,10 @@ class _One:
         policy = self.policy(known)
         verdicts: list[AttestedKey | None] = []
         if bundle is not None and self.fits(bundle, log_keys):
+            if bundle.freshness.kind == NOTE:
+                self.note(
+                    bundle.freshness.x, [each for each in (policy, *self.trust.policies) if each]
+                )
             if policy is not None:
                 verdicts.append(self.appraise(bundle, policy, at, "evidence.refused"))
             verdicts += (
@@ -157,19 +163,24 @@ class _One:
             self.found.error("keyset.entry-differs", self.index)
         if keyset.log.origin != self.trust.log.origin or not log_keys & set(keyset.log.keys):
             self.found.error("keyset.other-log", self.index)
-        if entry.freshness == 2:  # noqa: PLR2004 - a cosigned note, docs/spec/binding.md §2
-            self.note(bundle.freshness.x)
         return True
 
-    def note(self, x: bytes) -> None:
-        """Check that a witness we trust cosigned the note that the evidence was made after."""
+    def note(self, x: bytes, judged: Sequence[Policy]) -> None:
+        """Check that witnesses we trust cosigned, shortly before, what evidence was made after."""
+        entry = self.entry
         try:
-            signed = checkpoint.verify(x, self.trust.log)
-        except PeerError:
-            self.found.error("freshness.note", self.index)
-            return
-        if not signed.cosigned:
-            self.found.error("freshness.note", self.index)
+            cosigned_at(x, self.trust.log)
+            for policy in judged:
+                check_note(
+                    x,
+                    self.trust.log,
+                    not_after=entry.not_after,
+                    max_age_s=policy.max_evidence_age_s,
+                    max_life_s=policy.max_keyset_life_s,
+                    now=entry.at,
+                )
+        except PeerError as exc:
+            self.found.error("freshness.note", self.index, why=str(exc)[:200])
 
     def policy(self, known: Mapping[bytes, Policy]) -> Policy | None:
         """Return the policy that the gateway says it judged by."""

@@ -294,8 +294,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "appraised under the auditor's own policy: refused",
     ),
     "freshness.note": (
-        "证据的新鲜性所依据的检查点没有受信见证者联署",
-        "the note that the evidence answers is not cosigned by a witness we trust",
+        "证据的新鲜性所依据的检查点没有受信见证者联署, 或联署过早",
+        "the note that the evidence answers was not cosigned lately by witnesses we trust",
     ),
     "policy.unknown": (
         "准入所用策略文件不可得, 无法重放",
