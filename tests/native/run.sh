@@ -100,6 +100,10 @@ check_arm() {
     have aarch64-linux-gnu-gcc || { skip "AArch64: aarch64-linux-gnu-gcc is not installed"; return; }
     say "AArch64: cross-compiled"
     aarch64-linux-gnu-gcc $warnings -O3 -static "$here/test_core.c" $sources -o "$out/test_arm"
+    say "AArch64: SM2, warnings are errors"
+    for source in $(ls sm2*.c | grep -v '_py'); do
+        aarch64-linux-gnu-gcc $warnings -O1 -c "$source" -o "$out/object.o"
+    done
     have qemu-aarch64 || { skip "AArch64: qemu-user is not installed, nothing was run"; return; }
     say "AArch64 with SM4 instructions, then without"
     qemu-aarch64 -cpu max "$out/test_arm"
