@@ -3,7 +3,7 @@
 A document is accepted if one of the configured release keys signed it, whoever brings it. Bringing
 it again changes nothing.
 
-Source: docs/spec/log.md §8.6.
+Source: docs/spec/log.md §8.7.
 """
 
 import asyncio

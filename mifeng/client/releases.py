@@ -7,7 +7,7 @@ included in the pinned log, under the witnesses the client wants. The list itsel
 word: it can leave out a withdrawal, which auditors see and a watching client cannot. A release
 key's signature is checked on the document that the entry names.
 
-Source: docs/spec/log.md §8.6.
+Source: docs/spec/log.md §8.7.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ client that insists on releases wants every measurement its policy compares, and
 in an entry that is included in the pinned log and not withdrawn since, and, where it pins release
 keys, in a document signed by one of them.
 
-Source: docs/spec/log.md §8.6.
+Source: docs/spec/log.md §8.7.
 """
 
 from collections.abc import Iterable, Sequence
