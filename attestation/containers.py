@@ -29,6 +29,7 @@ _HEX: Final = re.compile(rb"(?:0[xX])?((?:[0-9a-fA-F]{2})+)")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 _TEXT: Final = re.compile(rb"[\t\n\r\x20-\x7e]+")
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]*)-----END \1-----")
+_LABELS: Final = {EvidenceKind.INTEL_TDX: b"QUOTE", EvidenceKind.INTEL_SGX: b"QUOTE"}
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----"
 )
@@ -72,7 +73,8 @@ def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
     collateral = Collateral(tuple((role, _bare(role, each)) for role, each in collateral.items))
     if _is_json(data):
         return _from_json(kind, data, collateral, code=code)
-    raw = text_to_bytes(data, what="evidence", code=code) if is_text(data) else data
+    label = _LABELS.get(kind, b"")
+    raw = text_to_bytes(data, what="evidence", code=code, label=label) if is_text(data) else data
     if kind is EvidenceKind.INTEL_TDX:
         raw = _dstack_quote(raw)
     if raw != data and _is_json(raw):
@@ -98,15 +100,18 @@ def is_text(data: bytes) -> bool:
     return _TEXT.fullmatch(data) is not None
 
 
-def text_to_bytes(data: bytes, *, what: str, code: str) -> bytes:
+def text_to_bytes(data: bytes, *, what: str, code: str, label: bytes = b"") -> bytes:
     """Return what hex, base64 (either alphabet) or one PEM block says.
 
-    Hex is tried first: text of hex digits only is hex.
+    Hex is tried first: text of hex digits only is hex. Of several blocks it is the one that is
+    labelled `label`, which must occur once.
 
     Raises:
         EvidenceMalformedError: none of these (code `<code>.text`).
     """
     blocks = _PEM.findall(data)
+    if len(blocks) > 1:
+        blocks = [block for block in blocks if block[0] == label]
     if b"-----" in data and len(blocks) != 1:
         raise malformed(f"{code}.text", what, "one PEM block", len(blocks))
     body = b"".join((blocks[0][1] if len(blocks) == 1 else data).split())

@@ -44,6 +44,7 @@ QVL, ARS = "qvl/tdx_quote_collateral.json", "ars/collateral_90c06f.json"
 LATER = "qvl/tdx_quote_outdated_collateral.json"
 MIXED = "go-tdx-guest/collateral_90c06f_v5.json"
 AZURE, GCE = "intel-tdx/openpcc/azure_tdx_quote.bin", "intel-tdx/openpcc/gce_tdx_quote.bin"
+ARCHIVE = "intel-tdx/openpcc/azure_tdx_report.txt"
 DSTACK = "intel-tdx/dstack/quote-report.json"
 PCS = tuple(
     (role, f"intel-tdx/ars/collateral/{name}")
@@ -109,7 +110,7 @@ ROWS = (
     ),
     *(
         tdx(name, collateral, at, "accepted", "accepted", UP_TO_DATE)
-        for name in (AZURE, DSTACK)
+        for name in (AZURE, ARCHIVE, DSTACK)
         for collateral, at in ((ARS, "2026-03-25"), (LATER, "2026-02-25"))
     ),
     tdx(

@@ -26,7 +26,6 @@ UNREAD = frozenset(
         "intel-tdx/go-tdx-guest/ccel/ccel_table.dat",  # an ACPI table
         "intel-tdx/go-tdx-guest/ccel/nonce.dat",  # 64 bytes
         "intel-tdx/go-tdx-guest/report.dat",  # 1024 bytes that are no TDREPORT
-        "intel-tdx/openpcc/azure_tdx_report.txt",  # an archive
     }
 )
 """Files that are neither evidence nor collateral in a form of theirs: shown as text or bytes."""

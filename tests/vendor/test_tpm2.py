@@ -4,6 +4,7 @@ import json
 import os
 import re
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from attestation.tpm2.quote import parse
 from attestation.tpm2.roots import GOOGLE, ROOTS
 from attestation.tpm2.verifier import Tpm2Verifier
 from attestation.x509 import load_certificates
+from tests.vendor.runner import Row, check
 
 _DIR = os.environ.get("MIFENG_EVIDENCE_DIR")
 pytestmark = [
@@ -46,6 +48,41 @@ def evidence() -> bytes:
 def vouched() -> Collateral:
     """Return the caller's word for the key of the real quote."""
     return Collateral(((Role.CPAK, b64decode(json.loads(evidence())["ak_public"])),))
+
+
+ROWS = (
+    Row(
+        kind="tpm2",
+        evidence="tpm2/tpm_evidence.json",
+        at="2025-12-01T00:00:00Z",
+        verdict="unverified",
+        code="tpm2.ak-cert.missing",
+    ),
+    Row(
+        kind="tpm2",
+        evidence="tpm2/dstack_tpm_quote_sample.bin",
+        at="2025-12-01T00:00:00Z",
+        verdict="malformed",
+        code="tpm2.evidence.json",
+    ),
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_sample(row: Row) -> None:
+    """The sample gets exactly the verdict that the rules give it."""
+    check(row)
+
+
+def test_a_key_the_caller_vouches_for_is_enough_and_shows(tmp_path: Path) -> None:
+    """With `cpak` the real quote is accepted, for its whole nonce only."""
+    key = tmp_path / "ak.der"
+    key.write_bytes(vouched().items[0][1])
+    nonce = verify(evidence(), vouched()).report_data.hex()
+    row = replace(ROWS[0], verdict="accepted", code="accepted", collateral=(("cpak", str(key)),))
+    assert check(replace(row, nonce=nonce))["tier"] == "endorsed-by-caller"
+    for part in (nonce[:64], nonce + "00"):
+        check(replace(row, nonce=part, verdict="untrusted", code="binding.nonce"))
 
 
 def test_a_quote_without_certificate_is_unverified() -> None:

@@ -357,3 +357,39 @@ def test_containers_are_total(data: bytes) -> None:
         except EvidenceMalformedError:
             continue
         assert units
+
+
+BLOCK = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"
+
+
+def test_text_around_certificates_is_dropped_from_files() -> None:
+    """Tools write subjects and comments there; what may be a block of another kind stays."""
+    text = b"Bag Attributes\nsubject=CN = x\n" + BLOCK + b"\n\n# next\n" + BLOCK + b"\nthe end"
+    private = BLOCK + b"\n-----BEGIN KEY-----\nMAA=\n-----END KEY-----"
+    bad = BLOCK + b"\n-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"
+    for role, data, expected in (
+        (Role.CERT_CHAIN, text, BLOCK + b"\n" + BLOCK + b"\n"),
+        (Role.VEK, text, BLOCK + b"\n" + BLOCK + b"\n"),
+        (Role.CERT_CHAIN, private, private),
+        (Role.CERT_CHAIN, bad, bad),
+        (Role.CERT_CHAIN, b"\x30\x00", b"\x30\x00"),
+        (Role.EVENT_LOG, text, text),
+    ):
+        (unit,) = normalise(Evidence(TDX, b"\1\0"), Collateral(((role, data),)))
+        assert unit.collateral.items == ((role, expected),)
+
+
+def test_of_several_blocks_the_quote_is_taken() -> None:
+    """An archive of reports is a quote only if exactly one block says so."""
+
+    def block(label: str, body: str) -> str:
+        return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
+
+    report, quote = block("REPORT", "AQI="), block("QUOTE", "AwQ=")
+    (unit,) = normalise(Evidence(TDX, f"-- a --\n{report}-- b --\n{quote}".encode()), Collateral())
+    assert unit.evidence.raw == b"\3\4"
+    for text in (report + report, quote + quote):
+        with pytest.raises(EvidenceMalformedError):
+            normalise(Evidence(TDX, text.encode()), Collateral())
+    with pytest.raises(EvidenceMalformedError):
+        normalise(Evidence(GPU, (report + quote).encode()), Collateral())

@@ -222,3 +222,13 @@ def test_any_bytes_are_refused_properly(data: bytes, at: int) -> None:
             believed(raw)
         except AttestationError:
             continue
+
+
+def test_the_unused_tail_of_a_buffer_is_cut_off() -> None:
+    """What remains is the same log; what is none is refused."""
+    log = CcelWriter().add(1, 4, bytes(4)).add(2, 13, b"x\xff\xff")
+    whole = log.raw().rstrip(b"\xff") + b"\xff\xff"
+    for filler in (b"", bytes(64), b"\xff" * 64):
+        assert tcg2.used(whole + filler) == whole
+    with pytest.raises(EvidenceMalformedError):
+        tcg2.used(whole + b"\xff\xff\xff\xff\x00")
