@@ -185,7 +185,7 @@ class SubjectStore:
         """Destroy a person's salt and key for good.
 
         Everything else is wrapped under a new key in the same transaction that removes the
-        person, and the old key is overwritten: about 40 µs for each person that stays.
+        person, and the old key is overwritten: time grows with the number of those who stay.
 
         Args:
             subject: the commitment.
