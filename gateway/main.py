@@ -58,6 +58,7 @@ from .relay import Relay, RelayLimits
 from .releases import Releases
 from .roles import offline
 from .roles.actions import Action
+from .subjects.people import People
 from .tenants import Tenants
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
@@ -262,6 +263,44 @@ async def _serve_rpc(settings: GatewayConfig, operations: Operations) -> grpc_ap
     return rpc
 
 
+async def _open_log(settings: GatewayConfig, instance: str, points: Failpoints) -> AuditLog:
+    return await AuditLog.open(
+        settings.log.settings(instance),
+        read_keys(settings),
+        points=points,
+        witnesses=settings.log.witnesses,
+    )
+
+
+def _operations(
+    settings: GatewayConfig,
+    audit: AuditLog,
+    nodes: Nodes,
+    metrics: Metrics,
+    people: People | None,
+) -> Operations:
+    quota = Quota(challenges=settings.limits.challenges)
+    relay = Relay(
+        nodes=nodes,
+        audit=audit,
+        quota=quota,
+        limits=_relay_limits(settings.limits),
+        metrics=metrics,
+        people=people,
+    )
+    return Operations(
+        nodes=nodes,
+        audit=audit,
+        relay=relay,
+        quota=quota,
+        tenants=Tenants(key for tenant in settings.tenants for key in tenant.stored()),
+        releases=Releases(
+            audit=audit, keys=settings.releases.verify_keys() if settings.releases else ()
+        ),
+        people=people,
+    )
+
+
 async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -274,38 +313,15 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     policy, document = read_policy(settings.policy)
-    metrics, quota = Metrics(), Quota(challenges=settings.limits.challenges)
+    metrics = Metrics()
     instance = f"gw-{random_bytes(8).hex()}"
-    audit = await AuditLog.open(
-        settings.log.settings(instance),
-        read_keys(settings),
-        points=points,
-        witnesses=settings.log.witnesses,
-    )
+    audit = await _open_log(settings, instance, points)
     await record_policy(audit, policy, document)
     beside = await Beside.open(settings, audit, read_passphrase(settings))
     stapler, fetcher = settings.collateral.stapler() if settings.collateral else (None, None)
     nodes = _nodes(settings, audit, policy, stapler)
-    limits = settings.limits
-    relay = Relay(
-        nodes=nodes,
-        audit=audit,
-        quota=quota,
-        limits=_relay_limits(limits),
-        metrics=metrics,
-        people=beside.people,
-    )
-    operations = Operations(
-        nodes=nodes,
-        audit=audit,
-        relay=relay,
-        quota=quota,
-        tenants=Tenants(key for tenant in settings.tenants for key in tenant.stored()),
-        releases=Releases(
-            audit=audit, keys=settings.releases.verify_keys() if settings.releases else ()
-        ),
-        people=beside.people,
-    )
+    operations = _operations(settings, audit, nodes, metrics, beside.people)
+    relay = operations.relay
 
     def ready() -> bool:
         admitted = any(node.candidate(time.time()) is not None for node in nodes.all())
@@ -329,7 +345,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
             (serving, asyncio.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED
         )
         log.info("gateway.draining")
-        await relay.drain(limits.drain_s)
+        await relay.drain(settings.limits.drain_s)
     finally:
         http.should_exit = True
         await beside.stop_serving()
