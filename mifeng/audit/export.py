@@ -36,6 +36,13 @@ _ABOUT_KEYSETS = (
     entries.NodeAdmitted.TYPE,
     entries.NodeExpired.TYPE,
 )
+_ALWAYS = (
+    entries.Key.TYPE,
+    entries.PolicyActivated.TYPE,
+    entries.Release.TYPE,
+    entries.Erasure.TYPE,
+)
+"""Types of which every entry goes into every pack."""
 _NAMING_BLOBS = (
     entries.KeysetLogged.TYPE,
     entries.NodeAdmitted.TYPE,
@@ -178,8 +185,8 @@ def _of_tenant(source: LogSource, tenant: str, size: int) -> Iterator[int]:
 
 
 def _context(source: LogSource, found: Iterable[int], size: int) -> Iterator[int]:
-    """Yield what chosen entries are judged by: keys, policies, admissions."""
-    for kind in (entries.Key.TYPE, entries.PolicyActivated.TYPE, entries.Erasure.TYPE):
+    """Yield what chosen entries are judged by: keys, policies, releases, admissions."""
+    for kind in _ALWAYS:
         yield from (index for index in source.of_type(kind) if index < size)
     used: set[bytes] = set()
     chosen = set(found)
