@@ -44,7 +44,7 @@ def install() -> Path:
     """
     wanted = json.loads((SOURCE / "package.json").read_text())["devDependencies"]
     modules = CACHE / "node_modules"
-    if all(_version(modules / name) == version for name, version in wanted.items()):
+    if _installed(modules, wanted):
         return modules
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
@@ -52,7 +52,8 @@ def install() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _npm_install(npm, wanted)
+        if not _installed(modules, wanted):  # by another process meanwhile
+            _npm_install(npm, wanted)
     return modules
 
 
@@ -65,6 +66,10 @@ def _npm_install(npm: str, wanted: Mapping[str, str]) -> None:
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
         raise Unavailable(f"npm cannot install {', '.join(names)}") from exc
+
+
+def _installed(modules: Path, wanted: Mapping[str, str]) -> bool:
+    return all(_version(modules / name) == version for name, version in wanted.items())
 
 
 def _version(package: Path) -> str | None:
