@@ -82,6 +82,25 @@ async def _json(order: Mapping[str, Any]) -> Ask:
     return ask
 
 
+async def _oip(order: Mapping[str, Any]) -> Ask:
+    """A program of the Open Inference Protocol: JSON head, binary tensor, nothing of ours."""
+    client, array = _http(order["socket"]), payload(order["shape"])
+    tensor = {"name": order["input"], "datatype": "FP32", "shape": list(array.shape)}
+    tensor["parameters"] = {"binary_data_size": array.nbytes}
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    headers = {"host": "localhost", "inference-header-content-length": str(len(head))}
+    path, content = f"/v2/models/{order['model']}/infer", head + array.tobytes()
+
+    async def ask() -> None:
+        answer = await client.post(path, content=content, headers=headers)
+        answer.raise_for_status()
+        at = int(answer.headers["inference-header-content-length"])
+        if not np.frombuffer(answer.content[at:], dtype=np.float32).size:
+            raise RuntimeError("no outputs")
+
+    return ask
+
+
 async def _direct(order: Mapping[str, Any]) -> Ask:
     from .direct import connect
 
@@ -93,6 +112,7 @@ KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Ask]]]] = {
     "binary": _binary,
     "json": _json,
     "direct": _direct,
+    "oip": _oip,
 }
 
 
