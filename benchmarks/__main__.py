@@ -11,7 +11,17 @@ from rich.console import Console
 
 from . import machine
 
-NAMES: Final = ("crypto", "crypto_node", "log", "hop", "e2e", "attestation", "stream")
+NAMES: Final = (
+    "crypto",
+    "crypto_node",
+    "log",
+    "hop",
+    "e2e",
+    "attestation",
+    "stream",
+    "proxy",
+    "batch",
+)
 RESULTS: Final = Path(__file__).parent / "results"
 
 
