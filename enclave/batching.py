@@ -14,7 +14,7 @@ Source: Triton model configuration, "Dynamic Batcher", `priority`, `timeout`; do
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -36,6 +36,8 @@ MAX_BYTES: Final = 1 << 30
 _SMOOTHING: Final = 0.2
 _TRIALS: Final = 8
 """Batches to see before deciding that a model does not gain."""
+_AGAIN: Final = 256
+"""Runs one by one after which a model that lost is tried with a batch once more."""
 
 Key = tuple[object, ...]
 
@@ -48,6 +50,8 @@ class BatchLimits:
     max_queue: int
     mix_tenants: bool
     instances: int
+    preferred_batch_size: frozenset[int] = frozenset()
+    """Rows that a batch should have, if the waiting requests add up to them."""
 
 
 @dataclass(slots=True)
@@ -57,13 +61,17 @@ class Gain:
     alone: float | None = None
     batched: float | None = None
     batches: int = 0
+    since: int = 0
+    """Runs of one request since the last batch."""
 
     def note(self, *, requests: int, rows: int, seconds: float) -> None:
         """Take in one run."""
         per_row = seconds / rows
         if requests == 1:
+            self.since += 1
             self.alone = per_row if self.alone is None else _smooth(self.alone, per_row)
         else:
+            self.since = 0
             self.batches += 1
             self.batched = per_row if self.batched is None else _smooth(self.batched, per_row)
 
@@ -72,7 +80,7 @@ class Gain:
         """Whether to go on batching; every so often a losing model is tried again."""
         if self.alone is None or self.batched is None or self.batches < _TRIALS:
             return True
-        return self.batched < self.alone
+        return self.batched < self.alone or self.since >= _AGAIN
 
     def predict(self, rows: int) -> float:
         """Return the expected seconds for so many rows."""
@@ -101,21 +109,30 @@ class Waiting:
         return self.priority - int((now - self.arrived) / AGING_S), self.arrived
 
 
-def choose(queue: Sequence[Waiting], *, now: float, max_rows: int) -> list[Waiting]:
+def choose(
+    queue: Sequence[Waiting],
+    *,
+    now: float,
+    max_rows: int,
+    preferred: Collection[int] = (),
+) -> list[Waiting]:
     """Return the next batch: the most urgent request and what is compatible, in urgency's order.
 
-    Pure. A request larger than `max_rows` runs alone.
+    Pure. A request larger than `max_rows` runs alone. Of the preferred sizes the largest that
+    the first requests add up to is taken, and if none is, everything: nobody waits for a size.
     """
     ordered = sorted(queue, key=lambda each: each.urgency(now))
     if not ordered:
         return []
     first = ordered[0]
     batch, rows = [first], first.rows
+    end = 1 if rows in preferred else 0
     for each in ordered[1:]:
         if each.key == first.key and rows + each.rows <= max_rows:
             batch.append(each)
             rows += each.rows
-    return batch
+            end = len(batch) if rows in preferred else end
+    return batch[: end or len(batch)]
 
 
 class Batcher:
@@ -132,6 +149,7 @@ class Batcher:
         self._pipeline, self._limits, self._pool, self._clock = pipeline, limits, pool, clock
         self._queue: list[Waiting] = []
         self._running = 0
+        self._running_rows = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.gain = Gain()
 
@@ -176,8 +194,9 @@ class Batcher:
     def _admit(self, waiting: Waiting, now: float) -> None:
         if len(self._queue) >= self._limits.max_queue:
             raise EngineError("queue.full", "too many requests wait for this model")
-        ahead = sum(each.rows for each in self._queue)
-        if self._running and now + self.gain.predict(ahead + waiting.rows) > waiting.expires:
+        ahead = self._running_rows + sum(each.rows for each in self._queue)
+        wait = self.gain.predict(ahead) / self._limits.instances
+        if self._running >= self._limits.instances and now + wait > waiting.expires:
             raise EngineError("queue.timeout", "the predicted wait exceeds the timeout")
         self._queue.append(waiting)
 
@@ -189,13 +208,19 @@ class Batcher:
                 self._queue.remove(late)
                 _fail(late, EngineError("queue.timeout", "it waited longer than its timeout"))
             max_rows = self._limits.max_batch_rows if self.gain.pays else 1
-            batch = choose(self._queue, now=now, max_rows=max_rows)
+            batch = choose(
+                self._queue,
+                now=now,
+                max_rows=max_rows,
+                preferred=self._limits.preferred_batch_size,
+            )
             for each in batch:
                 self._queue.remove(each)
             batch = [each for each in batch if not each.future.done()]
             if not batch:
                 continue
             self._running += 1
+            self._running_rows += sum(each.rows for each in batch)
             task = asyncio.create_task(self._run(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -218,6 +243,7 @@ class Batcher:
                     each.future.set_result(part)
         finally:
             self._running -= 1
+            self._running_rows -= rows
             self._start()
 
     async def _run_each(self, batch: Sequence[Waiting]) -> None:

@@ -41,11 +41,18 @@ class BatchingConfig(_Strict):
     """Dynamic batching of one tensor model (docs/batching.md)."""
 
     max_batch_rows: Annotated[int, Field(ge=2, le=65_536)]
+    preferred_batch_size: list[Annotated[int, Field(ge=1)]] = []
     max_queue: Annotated[int, Field(ge=1, le=65_536)] = 256
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     mix_tenants: bool
     """Let requests of different isolation share a batch. Rows never mix inside a model that
     treats them one by one; whether a model does is for whoever configures this to know."""
+
+    @model_validator(mode="after")
+    def _attainable(self) -> Self:
+        if any(size > self.max_batch_rows for size in self.preferred_batch_size):
+            raise ValueError("preferred_batch_size: more than max_batch_rows")
+        return self
 
 
 class EmbeddingConfig(_Strict):

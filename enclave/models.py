@@ -108,6 +108,7 @@ def _batcher(config: ModelConfig, pipeline: Pipeline, pool: ThreadPool) -> Infer
         max_queue=batching.max_queue,
         mix_tenants=batching.mix_tenants,
         instances=batching.instances,
+        preferred_batch_size=frozenset(batching.preferred_batch_size),
     )
     return Batcher(pipeline, limits=limits, pool=pool).infer
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -38,7 +39,16 @@ class Server:
         self.model = model(folder, slots=2, kept=1, chunk=8, budget=16)
         self.engine = LlmEngine(self.model, name="inner", backend="x", pacing=None)
         self.bodies: list[str] = []
-        self.sick = False
+        self.sick = self.slow = False
+        steps = self.model.runner.engine
+        real = steps.step
+
+        def step(now: float) -> bool:
+            if self.slow:
+                time.sleep(0.005)
+            return real(now)
+
+        steps.step = step  # type: ignore[method-assign]
 
     async def health(self, _: Request) -> Response:
         """Say whether it is well."""
@@ -69,6 +79,7 @@ class Server:
         salt = str(body.pop("cache_salt", ""))
         cut = body.pop("test_cut", False)
         mute = body.pop("test_mute", False)
+        self.slow = body.pop("test_slow", False)
         data = bytearray(json.dumps(body).encode())
         job = Job(
             operation=OPERATIONS[request.url.path],

@@ -168,6 +168,111 @@ async def test_timeouts_are_kept(pool: ThreadPoolExecutor) -> None:
         await late
 
 
+async def test_the_predicted_wait_is_that_of_the_rows_ahead(pool: ThreadPoolExecutor) -> None:
+    """Running and queued rows count, one's own do not; an idle model refuses nobody."""
+    pipeline = Doubler()
+    batcher = Batcher(pipeline, limits=limits(), pool=pool, clock=lambda: 0.0)
+    batcher.gain.alone = 1.0
+    assert await batcher.infer(rows(5), {"timeout": 1}, isolation=b"")
+    pipeline.go.clear()
+    batcher.gain.alone = 1.0
+    running = [asyncio.create_task(batcher.infer(rows(n), {}, isolation=b"")) for n in (2, 3)]
+    await asyncio.sleep(0)
+    with pytest.raises(EngineError, match="predicted"):
+        await batcher.infer(rows(1), {"timeout": 4_900_000}, isolation=b"")
+    kept = asyncio.create_task(batcher.infer(rows(8), {"timeout": 5_000_000}, isolation=b""))
+    await asyncio.sleep(0)
+    pipeline.go.set()
+    await asyncio.gather(*running, kept)
+
+
+async def test_more_instances_shorten_the_predicted_wait(pool: ThreadPoolExecutor) -> None:
+    """Two instances work off a queue in half the time, and a free one makes nobody wait."""
+    pipeline = Doubler()
+    batcher = Batcher(pipeline, limits=limits(instances=2), pool=pool, clock=lambda: 0.0)
+    batcher.gain.alone = 1.0
+    pipeline.go.clear()
+    asked = {"timeout": 1_500_000}
+    running = [asyncio.create_task(batcher.infer(rows(2), {}, isolation=b""))]
+    await asyncio.sleep(0)
+    running.append(asyncio.create_task(batcher.infer(rows(1), asked, isolation=b"")))
+    await asyncio.sleep(0)
+    running.append(asyncio.create_task(batcher.infer(rows(1), asked, isolation=b"")))
+    await asyncio.sleep(0)
+    with pytest.raises(EngineError, match="predicted"):
+        await batcher.infer(rows(1), asked, isolation=b"")
+    pipeline.go.set()
+    await asyncio.gather(*running)
+
+
+async def test_a_lone_request_waits_for_nobody(pool: ThreadPoolExecutor) -> None:
+    """An idle instance runs what arrives at once; the next finds it busy and waits."""
+    pipeline = Doubler()
+    batcher = Batcher(pipeline, limits=limits(), pool=pool)
+    pipeline.go.clear()
+    first = asyncio.create_task(batcher.infer(rows(1), {}, isolation=b""))
+    await asyncio.sleep(0)
+    assert (batcher._running, len(batcher._queue)) == (1, 0)
+    second = asyncio.create_task(batcher.infer(rows(1), {}, isolation=b""))
+    await asyncio.sleep(0)
+    assert (batcher._running, len(batcher._queue)) == (1, 1)
+    pipeline.go.set()
+    await asyncio.gather(first, second)
+    assert pipeline.sizes == [1, 1]
+
+
+async def test_a_model_that_loses_by_batching_is_run_one_by_one(
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Measured while it serves: rows that cost more together stop sharing runs, per model."""
+    clock = [0.0]
+
+    class Cnn(Doubler):
+        def infer(
+            self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Any]
+        ) -> Mapping[str, Tensor]:
+            clock[0] += len(inputs["x"]) ** 2
+            return super().infer(inputs, parameters)
+
+    pipeline = Cnn()
+    batcher = Batcher(pipeline, limits=limits(), pool=pool, clock=lambda: clock[0])
+    for _ in range(10):
+        await together(batcher, pipeline, [ask(1) for _ in range(4)])
+    assert pipeline.sizes[:2] == [1, 4]
+    assert pipeline.sizes[-5:] == [1] * 5
+
+
+def test_a_model_that_lost_is_tried_again() -> None:
+    """After many runs one by one a batch is tried; its outcome decides for as long again."""
+    gain = Gain(alone=1.0, batched=2.0, batches=8)
+    assert not gain.pays
+    for _ in range(256):
+        gain.note(requests=1, rows=1, seconds=1.0)
+    assert gain.pays
+    gain.note(requests=4, rows=4, seconds=8.0)
+    assert not gain.pays
+
+
+@pytest.mark.parametrize(
+    ("sizes", "preferred", "taken"),
+    [
+        ([1, 1, 1, 1, 1, 1, 1], {4, 8}, 4),
+        ([1, 1, 1], {4, 8}, 3),
+        ([4, 1, 1], {4}, 1),
+        ([2, 2, 2, 2], {4, 8}, 4),
+        ([3, 3, 2], {4}, 3),
+        ([1, 1, 1], set(), 3),
+    ],
+)
+def test_preferred_sizes_are_made_where_requests_add_up(
+    sizes: list[int], preferred: set[int], taken: int
+) -> None:
+    """The largest preferred size within reach is cut off; without one everything runs."""
+    queue = [waiting(size, arrived=at / 1000) for at, size in enumerate(sizes)]
+    batch = choose(queue, now=0.1, max_rows=8, preferred=preferred)
+    assert [each.rows for each in batch] == sizes[:taken]
+
+
 def waiting(name: int, *, priority: int = 2, arrived: float = 0.0, key: str = "k") -> Waiting:
     """Return a queued request that can be told apart by its rows."""
     return Waiting(

@@ -1,6 +1,7 @@
 """The adapter against a real process that speaks the OpenAI API."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -167,6 +168,29 @@ async def test_without_a_prefix_cache_bytes_pass_untouched(
     await plain.close()
 
 
+async def test_tools_json_mode_and_choices_reach_the_engine(
+    engine: OpenAiEngine, where: Path
+) -> None:
+    """What the slot engine refuses by name, an engine of others is asked word for word."""
+    asked = document(
+        "What is the weather in Lima?",
+        n=2,
+        logprobs=True,
+        top_logprobs=3,
+        logit_bias={"7": -100},
+        response_format={"type": "json_schema", "json_schema": {"name": "w", "schema": {}}},
+        tools=[{"type": "function", "function": {"name": "weather", "parameters": {}}}],
+        tool_choice={"type": "function", "function": {"name": "weather"}},
+        parallel_tool_calls=False,
+    )
+    with contextlib.suppress(EngineError):  # the engine behind it is ours, and has no tools
+        await answer(engine, asked)
+    sent = json.loads(state(where)["bodies"][-1])
+    assert {name: sent[name] for name in asked if name != "model"} == {
+        name: asked[name] for name in asked if name != "model"
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [
@@ -224,7 +248,7 @@ async def test_a_reason_to_finish_is_an_end(engine: OpenAiEngine) -> None:
 
 async def test_leaving_early_stops_the_engine_s_work(engine: OpenAiEngine, where: Path) -> None:
     """Closing the answer closes the connection, and the engine frees its slot."""
-    pieces = engine.run(job(document(stream=True, max_tokens=480)))
+    pieces = engine.run(job(document(stream=True, max_tokens=480, test_slow=True)))
     await anext(pieces)
     assert (await asyncio.to_thread(state, where))["active"] == 1
     await pieces.aclose()

@@ -333,6 +333,60 @@ async def test_a_gateway_that_touches_a_stream_is_caught(loaded: LanguageModel, 
         await world.chat(document(stream=True, max_tokens=60))
 
 
+async def test_frames_of_another_stream_do_not_pass(loaded: LanguageModel) -> None:
+    """A gateway that gives one client's frame to another of the same model is caught."""
+    taken: list[Message] = []
+
+    def takes(number: int, message: Message) -> Sequence[Message]:
+        if message.type is MessageType.FRAME and number == 4:
+            taken.append(message)
+        return [message]
+
+    def gives(number: int, message: Message) -> Sequence[Message]:
+        return taken if message.type is MessageType.FRAME and number == 4 else [message]
+
+    body = document(stream=True, max_tokens=60)
+    await ChatWorld(engine=engine(loaded), lie=takes).chat(body)
+    assert len(taken) == 1
+    with pytest.raises(PeerError):
+        await ChatWorld(engine=engine(loaded), lie=gives).chat(body)
+
+
+async def test_whole_answers_cannot_be_exchanged(loaded: LanguageModel) -> None:
+    """Every message of another's answer, in order and complete, does not open."""
+    others: list[Message] = []
+
+    def takes(_: int, message: Message) -> Sequence[Message]:
+        others.append(message)
+        return [message]
+
+    def gives(_: int, message: Message) -> Sequence[Message]:
+        return [others.pop(0)] if others else [message]
+
+    body = document(stream=True, max_tokens=30)
+    await ChatWorld(engine=engine(loaded), lie=takes).chat(body)
+    with pytest.raises(PeerError):
+        await ChatWorld(engine=engine(loaded), lie=gives).chat(body)
+
+
+async def test_delaying_changes_nothing_but_the_time(loaded: LanguageModel) -> None:
+    """Frames that are held and let go together are still the answer, once and in order."""
+    held: list[Message] = []
+
+    def late(number: int, message: Message) -> Sequence[Message]:
+        if message.type is MessageType.FRAME and number < 8:
+            held.append(message)
+            return []
+        said, held[:] = [*held, message], []
+        return said
+
+    body = document(stream=True, max_tokens=60)
+    world = ChatWorld(engine=engine(loaded), lie=late)
+    pieces, done, _ = await world.chat(body)
+    assert done.problem is None
+    assert text_of(b"".join(pieces)) == text_of(await answer(loaded, body))
+
+
 async def test_a_truncated_stream_is_not_an_answer(loaded: LanguageModel) -> None:
     """Without the final frame there is no `Done`."""
     from mifeng.errors import MifengError
