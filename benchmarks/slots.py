@@ -1,7 +1,7 @@
 """The slot engine against onnxruntime-genai on the same decoder: tokens per second by streams.
 
 Part of `stream`. Both on ONNX Runtime, one thread, greedy, tokens only; turn by turn, the best of
-some rounds each. Two loads: `alike`, as many requests as streams, all of one length; `mixed`, six
+some rounds each. Two loads: `alike`, as many requests as streams, all of one length; `mixed`, three
 times as many, of different lengths, so that places become free while others go on. genai is in an
 environment of its own (`tests/interop/engines/setup.sh genai`); without it only our side is run.
 """
@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from rich.table import Table
+
 from accel_backends import DeviceRequest, LoadOptions, load
 from accel_backends.llm import Limits, Reason, Request, SlotEngine, Usage
 from accel_backends.llm.decoder import OrtDecoder
@@ -23,14 +25,15 @@ from examples.chat.graph import Shape
 from mifeng.demo.cluster import ROOT
 
 STREAMS: Final = (1, 4, 8, 16)
-ALIKE: Final = 200
-MIXED: Final = (24, 200, 48, 16, 96, 32)
+ALIKE: Final = 96
+MIXED: Final = (96, 16, 32)
 CONTEXT: Final = 512
 DECODERS: Final[Mapping[str, Mapping[str, int]]] = {
     "0.1 M": {},
     "12 M": {"width": 512, "layers": 4, "heads": 8, "kv_heads": 4, "inner": 1408},
 }
 GENAI: Final = ROOT / ".cache" / "engines" / "genai" / "bin" / "python"
+WAYS: Final = ("genai engine", "genai batch")
 PROMPT: Final = (9, 10, 11)
 """With the request's number + 5 behind it, the prompt; `genai_worker` has the same."""
 
@@ -47,7 +50,7 @@ def measure(folder: Path, *, quick: bool, say: Callable[[str], None]) -> dict[st
             loads = {"alike": [ALIKE] * streams, "mixed": [*MIXED] * streams}
             for load_name, lengths in loads.items():
                 key = f"{name}, {load_name}, {streams}"
-                found[key] = _compare(place, shape, streams, lengths, rounds=1 if quick else 3)
+                found[key] = _compare(place, shape, streams, lengths, rounds=1 if quick else 2)
     return found
 
 
@@ -66,6 +69,17 @@ def _compare(
     if "genai engine" in row:
         row["ratio"] = round(row["slots"] / row["genai engine"], 2)
     return row
+
+
+def table(result: Mapping[str, Any]) -> Table:
+    """Return the table of one result."""
+    made = Table(title="tokens per second: decoder, load, streams")
+    for column in ("", "slots", "genai engine", "genai batch", "slots / engine"):
+        made.add_column(column, justify="left" if not column else "right")
+    for name, row in result.items():
+        cells = [f"{row[key]:,}" if key in row else "–" for key in ("slots", *WAYS)]
+        made.add_row(name, *cells, str(row.get("ratio", "–")))
+    return made
 
 
 class _Tokens:

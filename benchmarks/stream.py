@@ -6,14 +6,14 @@ Three parts.
                as the gateway does and guesses the subject. AUC 0.5 is chance, 1 is certainty.
                Engine and its speed are SIMULATED (`talker`), frames and node are not.
     cost       time to the first token and between tokens, through gateway and node, against the
-               same engine over plain HTTP; turn by turn.
-    engine     tokens per second, a crowd, kept prefixes (`crowd`).
+               same engine over plain HTTP (`cost`).
+    engine     tokens per second, a crowd, tenants, kept prefixes (`crowd`), and the slot engine
+               against onnxruntime-genai (`slots`).
 """
 
 import asyncio
 import contextlib
 import json
-import random
 import statistics
 import sys
 import tempfile
@@ -24,23 +24,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import policies
 from attestation.bundle import Freshness
-from examples.chat.folder import entry, write
 from gateway.link import Link
-from mifeng.client import AsyncClient
 from mifeng.crypto.randomness import random_bytes
-from mifeng.demo.cluster import ROOT, Cluster, Process
+from mifeng.demo.cluster import ROOT, Process
 from mifeng.protocol.body import OPENAI_CHAT
 from mifeng.protocol.messages import MessageType
 from mifeng.protocol.session import Ask, Terms, TrustedNode, Waiting, WaitRecord, begin, step, trust
 
-from . import crowd
+from . import cost, crowd, slots
 from .direct import SM, TENANT, MemoryOnlyLog
 from .systems import _running, node_alone, sealed
 from .talker import SUBJECTS
@@ -68,8 +65,9 @@ def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
         folder = Path(name)
         return {
             "privacy": asyncio.run(_privacy(folder, trials=48 if quick else 192, say=say)),
-            "cost": asyncio.run(_cost(folder, rounds=5 if quick else 30, say=say)),
+            "cost": asyncio.run(cost.measure(folder, rounds=5 if quick else 40, say=say)),
             "engine": asyncio.run(crowd.measure(folder, quick=quick, say=say)),
+            "genai": slots.measure(folder, quick=quick, say=say),
         }
 
 
@@ -236,110 +234,8 @@ def _summary(values: Sequence[float]) -> list[float]:
     return [float(np.mean(values)), float(np.std(values)), *np.percentile(values, [5, 25, 75, 95])]
 
 
-# Cost.
-
-
-async def _cost(folder: Path, *, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    model = folder / "chat"
-    write(model, steps=0, sizes=_SIZES)
-    socket = folder / "plain.sock"
-    arguments = ("benchmarks.talker", str(socket), str(model))
-    server = Process("plain", arguments, folder / "plain.log")
-    names = {"sealed, as they come": {"tick_ms": 0}, "sealed, paced": {"tick_ms": 20}}
-    models = [
-        entry(model, name=f"chat-{number}", pacing=pacing)
-        for number, pacing in enumerate(names.values())
-    ]
-    taken: dict[str, list[tuple[float, float]]] = {"plain HTTP": []} | {n: [] for n in names}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_running(server, socket))
-        cluster: Cluster = stack.enter_context(sealed(models, folder / "cost"))
-        async with (
-            AsyncClient.from_config(cluster.client_config()) as client,
-            httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=str(socket)), timeout=120
-            ) as plain,
-        ):
-            for number in range(-2, rounds):
-                say(f"turn {number} of {rounds}")
-                document = _document(number)
-                pairs = {"plain HTTP": await _plain(plain, document)}
-                for place, name in enumerate(names):
-                    pairs[name] = await _sealed(client, f"chat-{place}", document)
-                if number >= 0:  # the first turns warm everything up
-                    for name, pair in pairs.items():
-                        taken[name].append(pair)
-    return {
-        name: {
-            "ttft_ms": round(statistics.median(first for first, _ in pairs) * 1e3, 2),
-            "itl_ms": round(statistics.median(each for _, each in pairs) * 1e3, 3),
-            "turns": len(pairs),
-        }
-        for name, pairs in taken.items()
-    }
-
-
-def _document(seed: int) -> bytes:
-    words = random.Random(seed).choices(("branch", "open", "Friday", "loan", "why"), k=12)
-    document = {
-        "model": "chat",
-        "messages": [{"role": "user", "content": " ".join(words)}],
-        "stream": True,
-        "temperature": 0,
-        "max_tokens": _TOKENS,
-        "stream_options": {"include_usage": True},
-    }
-    return json.dumps(document).encode()
-
-
-_TOKENS: Final = 48
-
-
-class _Stopwatch:
-    """Times of the first and last text of a stream, and how many tokens it had."""
-
-    def __init__(self) -> None:
-        self._begin = time.perf_counter()
-        self._buffer = b""
-        self._times: list[float] = []
-        self._tokens = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take in the next bytes."""
-        now = time.perf_counter()
-        self._buffer += data
-        *events, self._buffer = self._buffer.split(b"\n\n")
-        for event in events:
-            if b'"content"' in event:
-                self._times.append(now)
-            elif b'"completion_tokens":' in event:
-                usage = json.loads(event.removeprefix(b"data: "))["usage"]
-                self._tokens = usage["completion_tokens"]
-
-    def result(self) -> tuple[float, float]:
-        """Return seconds to the first text, and per token after it."""
-        first, last = self._times[0], self._times[-1]
-        return first - self._begin, (last - first) / max(1, self._tokens - 1)
-
-
-async def _plain(client: httpx.AsyncClient, document: bytes) -> tuple[float, float]:
-    watch = _Stopwatch()
-    url = "http://plain/v1/chat/completions"
-    async with client.stream("POST", url, content=document) as answer:
-        async for piece in answer.aiter_bytes():
-            watch.feed(piece)
-    return watch.result()
-
-
-async def _sealed(client: AsyncClient, model: str, document: bytes) -> tuple[float, float]:
-    watch = _Stopwatch()
-    async for piece in await client.open_stream(model, document, operation=OPENAI_CHAT):
-        watch.feed(piece)
-    return watch.result()
-
-
 def show(result: Mapping[str, Any], console: Console) -> None:
-    """Print both tables."""
+    """Print the tables."""
     privacy = Table(title="guessing the subject from what passes by: AUC (0.5 = chance)")
     for column in ("", "sizes", "counts", "times", "all", "bytes", "seconds"):
         privacy.add_column(column, justify="left" if not column else "right")
@@ -348,23 +244,21 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         cells = [f"{auc[kind]:.2f}" for kind in ("sizes", "counts", "times", "all")]
         privacy.add_row(name, *cells, f"{row['bytes']:,}", f"{row['seconds']:.2f}")
     console.print(privacy)
-    cost = Table(title=f"time to first token and between tokens, median, {_TOKENS} tokens")
-    for column in ("", "first ms", "between ms"):
-        cost.add_column(column, justify="left" if not column else "right")
-    for name, row in result["cost"].items():
-        cost.add_row(name, f"{row['ttft_ms']:.1f}", f"{row['itl_ms']:.2f}")
-    console.print(cost)
+    console.print(cost.table(result["cost"]))
     engine = result["engine"]
     rates = ", ".join(f"{n} slots {rate:,}" for n, rate in engine["tokens_per_s"].items())
     console.print(f"tokens per second: {rates}")
-    waited = engine["crowd"]
-    console.print(
-        f"{waited['streams']} streams at once, 16 slots: first token after "
-        f"{waited['median_ms']} ms in the middle, {waited['max_ms']} ms at most "
-        f"(× {waited['max_to_median']})"
-    )
+    for name, waited in engine["crowd"].items():
+        console.print(
+            f"{waited['streams']} streams at once, 16 slots, {name}: first token after "
+            f"{waited['median_ms']:,} ms in the middle, {waited['max_ms']:,} ms at most "
+            f"(× {waited['max_to_median']})"
+        )
+    turns = ", ".join(f"{who} {ms:,} ms" for who, ms in engine["tenants"].items())
+    console.print(f"first token in the middle, one tenant with 400 requests, ten with 10: {turns}")
     prefix = ", ".join(f"{whose} {ms} ms" for whose, ms in engine["prefix"].items())
     console.print(f"first token after the same prompt was: {prefix}")
+    console.print(slots.table(result["genai"]))
 
 
 if __name__ == "__main__":
