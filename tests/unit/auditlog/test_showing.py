@@ -31,7 +31,11 @@ async def start(tmp_path: Path, witnesses: WitnessesConfig, *, every_s: float = 
     if not settings.path.exists():
         create(settings)
     keys = replace(KEYS, twin=None)
-    return await AuditLog.open(settings, keys, clock=lambda: NOW, witnesses=witnesses)
+    log = await AuditLog.open(settings, keys, clock=lambda: NOW, witnesses=witnesses)
+    opened = log.size
+    while log.size == opened:  # its first heartbeat
+        await asyncio.sleep(0.001)
+    return log
 
 
 async def ask(log: AuditLog, number: int) -> int:
@@ -237,3 +241,27 @@ def test_witnesses_are_configured_so_that_they_mean_something(change: dict[str, 
         change = {"members": [members[0] | {"twin_key": keys[0].public[1].encode()}, members[1]]}
     with pytest.raises(ValueError, match=r"quorum|members|twice|fewer|patience"):
         WitnessesConfig.model_validate(good | change)
+
+
+async def test_the_twin_waits_for_its_own_witnesses(tmp_path: Path) -> None:
+    """Public tools see the twin under Ed25519 cosignatures, or not at all."""
+    async with Ring.of(config(tmp_path), tmp_path, 2, twin=True) as ring:
+        settings = config(tmp_path)
+        create(settings)
+        log = await AuditLog.open(settings, KEYS, clock=lambda: NOW, witnesses=ring.config(2))
+        twin = log.twin
+        assert twin is not None
+        keys = tuple(member.keys.public[1] for member in ring.members)
+        pin = replace(twin.pin, witnesses=keys, quorum=2)
+        before = checkpoint.verify_witnessed(twin.published.note, pin).checkpoint
+        await ask(log, 1)
+        await log.showing.once()
+        after = checkpoint.verify_witnessed(twin.published.note, pin).checkpoint
+        assert before.size < after.size
+        shown = log.checkpoint()
+        ring.members[0].fail, ring.members[0].forever = False, True
+        await ask(log, 2)
+        await log.showing.once()
+        assert twin.published.checkpoint == after
+        assert log.checkpoint() is shown
+        await log.close()

@@ -1,14 +1,14 @@
 """Witnesses of a test's log, in this process but behind their real server, that fail as told."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from gateway.auditlog.config import LogConfig
 from gateway.witnesses import WitnessesConfig
 from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
-from mifeng.protocol.merkle import SM3
-from mifeng.protocol.note import Sm2NoteSigner
+from mifeng.protocol.merkle import SHA256, SM3
+from mifeng.protocol.note import Ed25519NoteSigner, Sm2NoteSigner
 from mifeng.witness.keys import WitnessKeys
 from mifeng.witness.server import Answer, Server, Witness
 from mifeng.witness.state import State
@@ -44,19 +44,24 @@ class Ring:
     origin: str
     count: int
     now: int = NOW
+    twin: bool = False
     members: list[Faulty] = field(default_factory=list)
     servers: list[Server] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
 
     @classmethod
-    def of(cls, settings: LogConfig, folder: Path, count: int = 1) -> Self:
-        """Return witnesses of the log that a configuration is about."""
-        return cls(folder, settings.origin, count)
+    def of(cls, settings: LogConfig, folder: Path, count: int = 1, *, twin: bool = False) -> Self:
+        """Return witnesses of the log that a configuration is about, and of its twin if told."""
+        return cls(folder, settings.origin, count, twin=twin)
 
     async def __aenter__(self) -> Self:
         key = Sm2NoteSigner(self.origin, KEYS.signer).key
         pin = LogPin(origin=self.origin, world=SM3, keys=(key,), witnesses=(), quorum=0)
         logs = {self.origin: pin}
+        if self.twin and KEYS.twin:
+            origin = f"{self.origin}/sha256"
+            public = Ed25519NoteSigner(origin, KEYS.twin).key
+            logs[origin] = replace(pin, origin=origin, world=SHA256, keys=(public,))
         for number in range(self.count):
             folder = self.folder / f"w{number}"
             State.create(folder)
@@ -80,6 +85,7 @@ class Ring:
         """Return what a gateway is configured with."""
         members = [
             {"url": f"unix:{self.folder}/w{n}/s", "key": each.keys.public[0].encode()}
+            | ({"twin_key": each.keys.public[1].encode()} if self.twin else {})
             for n, each in enumerate(self.members)
         ]
         wanted = self.count if quorum is None else quorum
