@@ -1,10 +1,10 @@
 """The log under load and faults, then audited by a stranger: `make drill-audit`.
 
-Two gateways share one log in PostgreSQL, two witnesses cosign it, two nodes serve both. Under
-mixed load a gateway and a node are killed and started again. Everything is stopped, the pack is
-cut, and in an empty folder without network it is verified, bent byte by byte, explained and
-reported on. Prints a table of what was done and found; ends with 1 if anything is not as it must
-be.
+Two gateways share one log in PostgreSQL, two witnesses cosign it, a chain and a write-once folder
+hold its checkpoints, two nodes serve both gateways. Under mixed load a gateway and a node are
+killed and started again. Everything is stopped, the pack is cut, and in an empty folder without
+network it is verified, bent byte by byte, explained and reported on. Prints a table of what was
+done and found; ends with 1 if anything is not as it must be.
 """
 
 import asyncio
@@ -14,7 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -22,6 +25,7 @@ from rich.console import Console
 from mifeng.audit.pack import Pack
 from mifeng.demo.cluster import ROOT
 from mifeng.errors import UsageError
+from tests.harness import evm
 from tests.unit.auditlog.postgresserver import Server, binaries
 
 from .audit_load import KINDS, Seen, everything
@@ -61,10 +65,12 @@ async def under_load(world: TwoGateways, seen: Seen) -> None:
 
 def live(world: TwoGateways, found: Findings, seen: Seen) -> None:
     """Everything that needs the processes."""
-    with found.step("start PostgreSQL, witnesses, gateways, nodes") as step:
+    with found.step("start PostgreSQL, witnesses, chain, gateways, nodes") as step:
         world.prepare()
         world.start()
         step.fact(f"{WITNESSES} witnesses; each of 2 gateways admitted both nodes (SIMULATED)")
+        if world.chain is not None:
+            step.fact(f"EVM chain {world.chain.chain_id} (anvil), contract deployed")
     with found.step("mixed load; one gateway, one node killed and restarted") as step:
         asyncio.run(under_load(world, seen))
         step.fact(f"SIGKILL: gateway at {KILL_GATEWAY_AT:.0f} s, node at {KILL_NODE_AT:.0f} s")
@@ -79,13 +85,18 @@ def live(world: TwoGateways, found: Findings, seen: Seen) -> None:
         step.must(f"exit status {status}", hold=not any(status))
 
 
-def audit(*arguments: object) -> str:
-    """Run `mifeng audit …` and return what it prints."""
-    command = [sys.executable, "-m", "mifeng.cli", "audit", *map(str, arguments)]
+def mifeng(*arguments: object) -> str:
+    """Run `mifeng …` and return what it prints."""
+    command = [sys.executable, "-m", "mifeng.cli", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode:
-        raise UsageError(f"audit {arguments[0]}: {done.stderr or done.stdout}")
+        raise UsageError(f"{arguments[:2]}: {(done.stderr or done.stdout)[-1500:]}")
     return done.stdout
+
+
+def audit(*arguments: object) -> str:
+    """Run `mifeng audit …` and return what it prints."""
+    return mifeng("audit", *arguments)
 
 
 def export(world: TwoGateways, found: Findings, dsn: Path, folder: Path, seen: Seen) -> None:
@@ -95,6 +106,7 @@ def export(world: TwoGateways, found: Findings, dsn: Path, folder: Path, seen: S
     with found.step("export from the shared database, and from the tiles") as step:
         heads = (published / "checkpoint", published / "sha256" / "checkpoint")
         notes = [argument for head in heads for argument in ("--checkpoint", head)]
+        notes += ["--anchors", world.directory / "anchors"]
         audit("export", "--postgres", dsn, *notes, "--out", pack)
         audit("export", "--published", published, "--out", other)
         compared = json.loads(audit("diff", pack, other, "--json"))
@@ -106,18 +118,46 @@ def export(world: TwoGateways, found: Findings, dsn: Path, folder: Path, seen: S
             held = dict(each for number in opened.chunks for each in opened.entries(number))
         lost = [done.index for done in seen.done if held.get(done.index) != done.entry]
         step.must(f"{len(seen.done)} acknowledged, {len(lost)} lost or altered", hold=not lost)
+    with found.step("what the auditor asks a chain's node beforehand") as step:
+        anchors = pins(world, pack, folder)
+        step.fact("; ".join(f"{each['name']}: {each['kind']}" for each in anchors))
+        if world.chain is None:
+            step.skip(f"EVM chain: {found.missing}")
+    trust = {"trusted": anchors, "require": {"count": len(anchors), "within_s": 60}}
     document = {"log": world.pin, "policies": ["unsafe-simulated"], "exporters": []}
-    (folder / "trust.yaml").write_text(yaml.safe_dump(document))
+    (folder / "trust.yaml").write_text(yaml.safe_dump(document | {"anchors": trust}))
     for number, done in enumerate(seen.done[:: max(1, len(seen.done) // PROMISES)]):
         (folder / f"promise-{number:02}").write_bytes(done.promise)
+
+
+def pins(world: TwoGateways, pack: Path, folder: Path) -> list[dict[str, Any]]:
+    """Return anchors for the trust file: a copy of the folder, blocks that the chain has."""
+    shutil.copytree(world.directory / "worm", folder / "worm")
+    found = [{"name": "worm", "kind": "file", "directory": "worm"}]
+    if world.chain is not None:
+        lookup = ("anchor", "lookup", pack, "--name", "chain", "--rpc", world.chain.url)
+        found += yaml.safe_load(mifeng(*lookup))
+    return found
+
+
+@contextmanager
+def chain_or_none(directory: Path, found: Findings) -> Iterator[evm.Chain | None]:
+    """Run a chain if there can be one; say why not otherwise."""
+    with ExitStack() as stack:
+        chain = None
+        try:
+            chain = stack.enter_context(evm.run(directory))
+        except evm.Unavailable as exc:
+            found.missing = str(exc)
+        yield chain
 
 
 def drill(found: Findings, directory: Path, fresh: Path) -> None:
     """Run everything; `fresh` is what a stranger has."""
     seen = Seen()
-    with Server.run() as server:
+    with Server.run() as server, chain_or_none(directory, found) as chain:
         dsn = server.dsn_file(directory)
-        world = TwoGateways(dsn, directory)
+        world = TwoGateways(dsn, directory, chain)
         try:
             live(world, found, seen)
             export(world, found, dsn, fresh, seen)

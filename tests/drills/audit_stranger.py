@@ -81,6 +81,11 @@ def _verdict(report: dict[str, Any], step: Step, stderr: str, witnesses: int) ->
     step.must(f"checkpoint cosigned by {witnesses} witnesses", hold=cosigned)
     unwitnessed = report["marks"]["UNWITNESSED"]
     step.must(f"{unwitnessed} receipts UNWITNESSED", hold=not unwitnessed)
+    for kind in sorted({each["kind"] for each in report["anchors"]}):
+        sizes = [each["size"] for each in report["anchors"] if each["kind"] == kind]
+        vouch = all(each["vouches"] for each in report["anchors"] if each["kind"] == kind)
+        told = "vouch" if vouch else "are NOT PINNED"
+        step.must(f"{len(sizes)} {kind} anchors {told}, newest at {max(sizes)}", hold=vouch)
     again = report["evidence"]["passed"]
     step.must(f"{again} × evidence appraised again", hold=again >= 4)
     for each in report["findings"]:

@@ -16,6 +16,7 @@ from mifeng.client import ClientConfig
 from mifeng.demo.cluster import Cluster, Process
 from mifeng.errors import UsageError
 from tests.e2e.conftest import models
+from tests.harness.evm import Chain
 
 ORIGIN = "log.example/drill"
 WITNESSES = 2
@@ -44,14 +45,15 @@ def admitted(socket: Path) -> int:
 class TwoGateways(Cluster):
     """Witnesses, two gateways and two nodes; either gateway dispatches to either node."""
 
-    def __init__(self, dsn: Path, directory: Path, more: dict[str, Any] | None = None) -> None:
+    def __init__(self, dsn: Path, directory: Path, chain: Chain | None) -> None:
         """Describe them.
 
         Args:
             dsn: file with the connection string of the database they share.
             directory: where everything goes.
-            more: further keys of the gateways' configuration.
+            chain: where the log is anchored, if there is one; in a write-once folder it is always.
         """
+        self.chain = chain
         log = {
             "origin": ORIGIN,
             "storage": "postgres",
@@ -64,7 +66,7 @@ class TwoGateways(Cluster):
             "heartbeat_every_s": 5,
             "lease_s": 3,
         }
-        settings = {"log": log, **(more or {})}
+        settings = {"log": log, "anchors": self._anchors(directory)}
         super().__init__(
             served(directory),
             directory=directory,
@@ -72,6 +74,18 @@ class TwoGateways(Cluster):
             witnesses=WITNESSES,
         )
         self.second: Process
+
+    def _anchors(self, directory: Path) -> dict[str, Any]:
+        members: list[dict[str, Any]] = [
+            {"name": "worm", "kind": "file", "directory": str(directory / "worm")}
+        ]
+        (directory / "worm").mkdir()
+        if self.chain is not None:
+            evm = {"url": self.chain.url, "chain_id": self.chain.chain_id, "confirmations": 0}
+            where = {"contract": self.chain.contract, "key": str(self.chain.key_file)}
+            members.append({"name": "chain", "kind": "evm", **evm, **where})
+        place = str(directory / "anchors")
+        return {"directory": place, "every_s": 4, "poll_s": 0.5, "members": members}
 
     @property
     def sockets(self) -> list[Path]:
@@ -84,6 +98,7 @@ class TwoGateways(Cluster):
         document = yaml.safe_load((self.directory / "gateway.yaml").read_text())
         document["http"]["listen"] = f"unix:{self.sockets[1]}"
         document["grpc"]["listen"] = f"unix:{self.directory / 'second-grpc.sock'}"
+        del document["anchors"]  # one gateway of a log carries them
         path = self._write("second.yaml", document)
         log = self.directory / "second.log"
         self.second = Process("second", ("gateway", "--config", str(path)), log)

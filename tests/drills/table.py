@@ -38,6 +38,8 @@ class Findings:
 
     title: str
     console: Console
+    missing: str = ""
+    """Why a part of the drill cannot be done here."""
     rows: list[tuple[str, Step, float]] = field(default_factory=list)
 
     @contextmanager
