@@ -19,9 +19,11 @@ from mifeng.crypto.sm2_codec import (
     signature_from_der,
     signature_to_der,
 )
-from mifeng.crypto.sm2_curve import DEFAULT_UID
+from mifeng.crypto.sm2_curve import DEFAULT_UID, N
 
 _gmssl: Final[Any] = importlib.import_module("gmssl_pyx")
+UNUSED: Final = frozenset({N - 70})
+"""Private keys under which it does not accept its own signatures; nobody meets one by chance."""
 LONGEST: Final = 255
 """Bytes of a plaintext."""
 
