@@ -52,6 +52,7 @@ class Desk:
         except ProblemError as exc:
             log.warning("admin.refused", code=exc.code, operation=action.value)
             raise
+        await self._people.flush()
         actor = await self._people.actor(who.name)
         allowed = ROLES[action] is who.role
         await self._record(who, actor, action, subject, success=allowed)

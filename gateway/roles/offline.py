@@ -1,12 +1,13 @@
-"""Actions of system administrators on the gateway's host, while the gateway does not run.
+"""Actions of system administrators on the gateway's host, beside the gateway or while it is down.
 
-They need a token of the role, and leave an ADMIN entry: it waits beside persons' keys until the
-log is next open. Where no administrators are configured the host's own accounts decide, as for any
+They need a token of the role, and leave an ADMIN entry: it waits beside persons' keys until a
+gateway that has the log open appends it. Where no administrators are configured the host's own accounts decide, as for any
 other file of the gateway.
 
 Source: docs/privacy.md §5.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -51,15 +52,16 @@ def permit(settings: GatewayConfig, action: Action, passphrase: bytes) -> None:
     try:
         store = SubjectStore.open(place.database, place.key, passphrase)
         try:
-            entry = Admin(
-                at=int(time.time()),
-                role=who.role.value,
-                actor=store.person("", who.name).subject,
-                action=action.value,
-                subject="offline",
-                success=allowed,
-            )
-            store.remember(entry.encode())
+            with contextlib.closing(store.hold(alone=False)):
+                entry = Admin(
+                    at=int(time.time()),
+                    role=who.role.value,
+                    actor=store.person("", who.name).subject,
+                    action=action.value,
+                    subject="offline",
+                    success=allowed,
+                )
+                store.remember(entry.encode())
         finally:
             store.close()
     except SubjectsError as exc:

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
 
 from gateway.auditlog.errors import AuditLogError
 from gateway.auditlog.log import Recorded
@@ -22,7 +24,9 @@ from mifeng.protocol.entries import Entry
 from mifeng.protocol.subject import HEADER, REFERENCE_BYTES, seal
 
 from .errors import SubjectsError, SubjectUnknownError
-from .store import Person, SubjectStore
+from .store import Hold, Person, SubjectStore
+
+T = TypeVar("T")
 
 
 class Appending(Protocol):
@@ -68,6 +72,9 @@ class People:
         self._quiet = asyncio.Condition()
         self._erasing = False
         self._flushing = asyncio.Lock()
+        # Readers may wait for another gateway's erasure; they must not keep ours from its end.
+        self._readers = ThreadPoolExecutor(4, "subjects-read")
+        self._eraser = ThreadPoolExecutor(1, "subjects-erase")
 
     async def name(self, *, tenant: str, reference: str, h: bytes, intent: int) -> None:
         """Append SUBJECT for an INTENT; durable when this returns.
@@ -76,8 +83,7 @@ class People:
             LogUnavailableError: dispatch nothing.
             SubjectsError: neither then.
         """
-        async with self._steady():
-            person = await asyncio.to_thread(self._store.person, tenant, reference)
+        async with self._steady(), self._known(tenant, reference) as person:
             sealed = seal(person.key, person.fields, origin=self._origin, intent=intent)
             await self._audit.append(
                 entries.Subject(
@@ -91,18 +97,16 @@ class People:
 
     async def actor(self, name: str) -> bytes:
         """Return the commitment to an administrator, or to a tenant that acts."""
-        async with self._steady():
-            person = await asyncio.to_thread(self._store.person, "", name)
-        return person.subject
+        async with self._steady(), self._known("", name) as person:
+            return person.subject
 
     async def find(self, tenant: str, reference: str) -> bytes:
         """Return the commitment to a person that there is; raises `SubjectUnknownError`."""
-        person = await asyncio.to_thread(self._store.find, tenant, reference)
-        return person.subject
+        return (await self._read(partial(self._store.find, tenant, reference))).subject
 
     async def open(self, subject: bytes) -> Person:
         """Return the person of a commitment; raises `SubjectUnknownError` if there is none now."""
-        return await asyncio.to_thread(self._store.opened, subject)
+        return await self._read(partial(self._store.opened, subject))
 
     async def erase(self, subject: bytes, *, reason: str, actor: bytes) -> bool:
         """Destroy a person's key and append ERASURE.
@@ -126,32 +130,92 @@ class People:
             self._erasing = True
             try:
                 await self._quiet.wait_for(lambda: self._naming == 0)
-                await asyncio.to_thread(self._store.erase, subject, data)
+                erased = partial(self._erased, subject, data)
+                hold = await self._holding(self._eraser, erased, lambda held: held)
+                try:
+                    log.info("subject.erased")
+                    return await self.flush()
+                finally:
+                    hold.close()
             finally:
                 self._erasing = False
                 self._quiet.notify_all()
-        log.info("subject.erased")
-        return await self.flush()
 
     async def remember(self, entry: Entry) -> None:
         """Keep an entry until the log takes it."""
-        await asyncio.to_thread(self._store.remember, entry.encode())
+        await self._run(self._eraser, partial(self._store.remember, entry.encode()))
         await self.flush()
 
     async def flush(self) -> bool:
         """Append what is pending; returns whether nothing is left."""
         async with self._flushing:
-            for number, data in await asyncio.to_thread(self._store.pending):
+            for number, data in await self._run(self._eraser, self._store.pending):
                 try:
                     await self._audit.append(entries.decode(data))
                 except (AuditLogError, MifengError):
                     return False
-                await asyncio.to_thread(self._store.done, number)
+                await self._run(self._eraser, partial(self._store.done, number))
         return True
 
     async def close(self) -> None:
         """Release the store."""
-        await asyncio.to_thread(self._store.close)
+        await self._run(self._eraser, self._store.close)
+        self._readers.shutdown(wait=False)
+        self._eraser.shutdown(wait=False)
+
+    def _erased(self, subject: bytes, entry: bytes) -> Hold:
+        """Erase, holding the store alone, and keep it until ERASURE is appended."""
+        hold = self._store.hold(alone=True)
+        try:
+            self._store.erase(subject, entry)
+        except BaseException:
+            hold.close()
+            raise
+        return hold
+
+    @contextlib.asynccontextmanager
+    async def _known(self, tenant: str, reference: str) -> AsyncIterator[Person]:
+        """Hold the store while a person is named. Inside, no thread of ours is needed."""
+
+        def named() -> tuple[Hold, Person]:
+            hold = self._store.hold(alone=False)
+            try:
+                return hold, self._store.person(tenant, reference)
+            except BaseException:
+                hold.close()
+                raise
+
+        hold, person = await self._holding(self._readers, named, lambda found: found[0])
+        try:
+            yield person
+        finally:
+            hold.close()
+
+    async def _read(self, ask: Callable[[], Person]) -> Person:
+        def asked() -> Person:
+            with contextlib.closing(self._store.hold(alone=False)):
+                return ask()
+
+        return await self._run(self._readers, asked)
+
+    async def _holding(
+        self, threads: ThreadPoolExecutor, work: Callable[[], T], hold_of: Callable[[T], Hold]
+    ) -> T:
+        """Return what `work` returns; if we are cancelled meanwhile, let go of its hold."""
+        future = asyncio.get_running_loop().run_in_executor(threads, work)
+
+        def let_go(done: "asyncio.Future[T]") -> None:
+            if not done.cancelled() and done.exception() is None:
+                hold_of(done.result()).close()
+
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(let_go)
+            raise
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     @contextlib.asynccontextmanager
     async def _steady(self) -> AsyncIterator[None]:

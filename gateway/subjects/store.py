@@ -8,6 +8,9 @@ Nothing is in clear: who holds the file and not the key file learns how many per
 which commitments are theirs. `secure_delete` overwrites what is removed, the journal is deleted
 with each transaction, and `erase` wraps everything anew (see `keyfile`).
 
+Gateways of one host that share a log share the store. Whoever reads or names persons holds it
+shared, whoever erases holds it alone; both until the entry about it is in the log (`Hold`).
+
 Source: docs/privacy.md §3.
 """
 
@@ -38,6 +41,7 @@ CREATE TABLE pending (n INTEGER PRIMARY KEY AUTOINCREMENT, entry BLOB NOT NULL);
 _LABEL: Final = b"mifeng/v1/subject-row\0"
 _NONCE: Final = 12
 _CACHED: Final = 4096
+_BUSY_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +57,30 @@ class Person:
         return self.fields.commitment
 
 
+class Hold:
+    """The store, held by this process until `close`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def close(self) -> None:
+        """Let go."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 class SubjectStore:
     """One open store; methods may be called from any thread."""
 
-    def __init__(self, database: Path, keys: KeyFile, passphrase: bytes, lock: int) -> None:
-        self._lock_descriptor, self._keys, self._passphrase = lock, keys, passphrase
+    def __init__(self, database: Path, key: Path, keys: KeyFile, passphrase: bytes) -> None:
+        self._database, self._key = database, key
+        self._keys, self._passphrase = keys, passphrase
         self._lock = threading.Lock()
         self._cache: OrderedDict[bytes, Person] = OrderedDict()
-        self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(
+            database, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
+        )
         for pragma in (
             "journal_mode = DELETE",
             "synchronous = EXTRA",
@@ -79,29 +99,32 @@ class SubjectStore:
             passphrase: needed beside the key file to read anything.
 
         Raises:
-            SubjectsRefusedError: another process has it; one of the two files is missing; the
-                database is under a key that the file does not hold; or the passphrase is wrong.
+            SubjectsRefusedError: one of the two files is missing; the database is under a key
+                that the file does not hold; or the passphrase is wrong.
         """
-        lock = _locked(database)
-        try:
+        with contextlib.closing(_held(database, alone=True)):
             if database.exists() != key.exists():
                 missing = key if database.exists() else database
                 raise SubjectsRefusedError(f"subjects: {missing} is missing")
             new = not key.exists()
-            keys = KeyFile.create(key) if new else KeyFile.open(key)
-            store = cls(database, keys, passphrase, lock)
-        except sqlite3.Error as exc:
-            os.close(lock)
-            raise SubjectsRefusedError(f"subjects: {database}: {exc}") from exc
-        except BaseException:
-            os.close(lock)
-            raise
-        try:
-            store._begin(new=new)
-        except BaseException:
-            store.close()
-            raise
-        return store
+            try:
+                keys = KeyFile.create(key) if new else KeyFile.open(key)
+                store = cls(database, key, keys, passphrase)
+            except (sqlite3.Error, OSError) as exc:
+                raise SubjectsRefusedError(f"subjects: {database}: {exc}") from exc
+            try:
+                store._begin(new=new)
+            except BaseException:
+                store.close()
+                raise
+            return store
+
+    def hold(self, *, alone: bool) -> Hold:
+        """Wait for the store and hold it, shared with others who read, or alone.
+
+        Who waits to have it alone is not overtaken by later readers.
+        """
+        return _held(self._database, alone=alone)
 
     def _begin(self, *, new: bool) -> None:
         try:
@@ -117,6 +140,15 @@ class SubjectStore:
         if row is not None:
             self._unwrap(*row)
         self._keys.keep(self._kek.id)
+
+    def _refresh(self) -> None:
+        """Follow an erasure that another process has made; while the store is held."""
+        with _said():
+            (kek_id,) = self._db.execute("SELECT kek FROM epoch").fetchone()
+        if kek_id != self._kek.id:
+            self._cache.clear()
+            self._keys = KeyFile.open(self._key)
+            self._use(self._epoch())
 
     def _epoch(self) -> Kek:
         (kek_id,) = self._db.execute("SELECT kek FROM epoch").fetchone() or (b"",)
@@ -135,15 +167,17 @@ class SubjectStore:
         with self._lock:
             self._cache.clear()
             self._db.close()
-            os.close(self._lock_descriptor)
 
     def person(self, tenant: str, reference: str) -> Person:
         """Return a person, making salt and key on first sight; durable when this returns.
+
+        The caller holds the store until the entry about the person is in the log.
 
         Raises:
             SubjectsError: the store cannot be written.
         """
         with self._lock:
+            self._refresh()
             place = self._place(tenant, reference)
             if (cached := self._cache.get(place)) is not None:
                 self._cache.move_to_end(place)
@@ -167,11 +201,13 @@ class SubjectStore:
     def find(self, tenant: str, reference: str) -> Person:
         """Return a person that there is; raises `SubjectUnknownError`."""
         with self._lock:
+            self._refresh()
             return self._found("id", self._place(tenant, reference))
 
     def opened(self, subject: bytes) -> Person:
         """Return the person of a commitment; raises `SubjectUnknownError`."""
         with self._lock:
+            self._refresh()
             return self._found("subject", subject)
 
     def _found(self, column: str, value: bytes) -> Person:
@@ -182,7 +218,7 @@ class SubjectStore:
         return self._unwrap(*row)
 
     def erase(self, subject: bytes, entry: bytes) -> None:
-        """Destroy a person's salt and key for good.
+        """Destroy a person's salt and key for good; the caller holds the store alone.
 
         Everything else is wrapped under a new key in the same transaction that removes the
         person, and the old key is overwritten: time grows with the number of those who stay.
@@ -196,6 +232,7 @@ class SubjectStore:
             SubjectsError: the store cannot be written; nothing has changed.
         """
         with self._lock:
+            self._refresh()
             self._found("subject", subject)
             old = self._kek
             self._keys.keep(old.id)
@@ -286,16 +323,25 @@ def _said() -> Iterator[None]:
         raise SubjectsError(f"subjects: {exc}") from exc
 
 
-def _locked(database: Path) -> int:
-    """Return the descriptor of the lock file; raises `SubjectsRefusedError`."""
-    path = database.with_name(f"{database.name}.lock")
+def _held(database: Path, *, alone: bool) -> Hold:
+    """Return the lock, once it is ours; raises `SubjectsRefusedError`.
+
+    Through a gate that whoever wants it alone keeps shut while waiting: a lock file by itself
+    lets readers in for ever.
+    """
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    with contextlib.closing(_locked(database.with_name(f"{database.name}.gate"), kind)):
+        return _locked(database.with_name(f"{database.name}.lock"), kind)
+
+
+def _locked(path: Path, kind: int) -> Hold:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise SubjectsRefusedError(f"subjects: {path}: {exc.strerror}") from exc
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.flock(descriptor, kind)
+    except BaseException:
         os.close(descriptor)
-        raise SubjectsRefusedError(f"subjects: another process has {database}") from None
-    return descriptor
+        raise
+    return Hold(descriptor)

@@ -129,6 +129,54 @@ async def test_no_subject_follows_its_erasure(tmp_path: Path, made: Made) -> Non
     await found.close()
 
 
+async def test_gateways_that_share_a_store_never_convict_each_other(
+    tmp_path: Path, made: Made
+) -> None:
+    """Two gateways name and erase the same person at the same time, through one log."""
+    one, _ = people(tmp_path, made)
+    two, _ = people(tmp_path, made)
+    stop = asyncio.Event()
+
+    async def naming(found: People) -> None:
+        while not stop.is_set():
+            await asked(found, made)
+
+    async def erasing(found: People) -> None:
+        for _ in range(4):
+            try:
+                subject = await found.find("bank-a", REFERENCE)
+                await found.erase(subject, reason="data-subject", actor=ACTOR)
+            except SubjectUnknownError:
+                await asyncio.sleep(0.01)
+
+    busy = [asyncio.create_task(naming(each)) for each in (one, two)]
+    await asyncio.gather(erasing(one), erasing(two))
+    stop.set()
+    await asyncio.gather(*busy)
+    made.tally()
+    report = verify(made.pack(tmp_path / "a.zip"), made.trust, now=made.now)
+    assert not codes(report) & {"subject.after-erasure", "subject.no-intent", "erasure.twice"}
+    assert report.types["ERASURE"] >= 2
+    assert report.types["SUBJECT"] >= 4
+    await one.close()
+    await two.close()
+
+
+async def test_a_naming_that_is_cancelled_lets_go(tmp_path: Path, made: Made) -> None:
+    """A request that goes away while its person is looked up does not hold up erasures."""
+    found, _ = people(tmp_path, made)
+    await asked(found, made)
+    subject = await found.find("bank-a", REFERENCE)
+    gone = [asyncio.create_task(asked(found, made)) for _ in range(8)]
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    async with asyncio.timeout(10):
+        assert await found.erase(subject, reason="data-subject", actor=ACTOR)
+    await found.close()
+
+
 async def test_an_erasure_while_the_log_is_down_is_recorded_later(
     tmp_path: Path, made: Made
 ) -> None:

@@ -1,7 +1,10 @@
 """Keys of persons: wrapped, found again, and after erasure in no file and no backup."""
 
+import contextlib
 import shutil
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -143,7 +146,6 @@ def test_a_crash_during_erasure_is_finished_or_undone(
     store.erase(person.subject, b"e")
     store.close()
     monkeypatch.undo()
-    (snapshot / "subjects.db.lock").unlink()
     crashed = opened(snapshot)
     assert crashed.opened(other.subject) == other
     erased = crashed.pending() != []
@@ -171,11 +173,9 @@ def test_a_failing_database_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_opening_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
-    """Two processes, a wrong passphrase, a missing or damaged file: refused by name."""
+    """A wrong passphrase, a missing or damaged file: refused by name."""
     store = opened(tmp_path)
     store.person("a", REFERENCE)
-    with pytest.raises(SubjectsRefusedError, match="another process"):
-        opened(tmp_path)
     store.close()
     with pytest.raises(SubjectsRefusedError, match="passphrase"):
         opened(tmp_path, b"another")
@@ -194,6 +194,51 @@ def test_opening_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
     (tmp_path / "subjects.db").unlink()
     with pytest.raises(SubjectsRefusedError, match="is missing"):
         opened(tmp_path)
+
+
+def test_gateways_of_one_host_share_persons_and_erasures(tmp_path: Path) -> None:
+    """One makes a person, the other knows it; one erases, the other has forgotten at once."""
+    one, two = opened(tmp_path), opened(tmp_path)
+    person = one.person("a", REFERENCE)
+    assert two.person("a", REFERENCE) == person
+    other = two.person("b", REFERENCE)
+    one.erase(person.subject, b"e")
+    with pytest.raises(SubjectUnknownError):
+        two.opened(person.subject)
+    assert two.opened(other.subject) == other
+    again = two.person("a", REFERENCE)
+    assert again.subject != person.subject
+    two.erase(other.subject, b"f")
+    assert one.person("a", REFERENCE) == again
+    assert [entry for _, entry in one.pending()] == [b"e", b"f"]
+    one.close()
+    two.close()
+
+
+def test_who_waits_to_be_alone_is_not_overtaken(tmp_path: Path) -> None:
+    """While one holds the store, an eraser waits, and later readers wait behind the eraser."""
+    store = opened(tmp_path)
+    order: list[str] = []
+    first = store.hold(alone=False)
+    with contextlib.closing(store.hold(alone=False)):
+        pass  # readers do not exclude each other
+
+    def take(name: str, *, alone: bool) -> None:
+        with contextlib.closing(store.hold(alone=alone)):
+            order.append(name)
+
+    eraser = threading.Thread(target=take, args=("eraser",), kwargs={"alone": True})
+    eraser.start()
+    time.sleep(0.1)
+    reader = threading.Thread(target=take, args=("reader",), kwargs={"alone": False})
+    reader.start()
+    time.sleep(0.1)
+    assert order == []
+    first.close()
+    eraser.join(10)
+    reader.join(10)
+    assert order == ["eraser", "reader"]
+    store.close()
 
 
 def test_the_key_file_is_private(tmp_path: Path) -> None:
