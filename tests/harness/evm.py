@@ -131,7 +131,8 @@ def _call(url: str, method: str, *arguments: Any) -> Any:
 def deploy(url: str) -> str:
     """Deploy the anchor contract as `ACCOUNT` and return its address."""
     code = "0x" + json.loads((SOURCE / "MifengAnchor.json").read_text())["bytecode"]
-    sent = _call(url, "eth_sendTransaction", {"from": ACCOUNT, "data": code, "gas": hex(2_000_000)})
+    costs = {"gas": hex(2_000_000), "gasPrice": hex(10**10)}
+    sent = _call(url, "eth_sendTransaction", {"from": ACCOUNT, "data": code, **costs})
     for _ in range(100):
         receipt = _call(url, "eth_getTransactionReceipt", sent)
         if receipt is not None:

@@ -17,6 +17,7 @@ from gateway.anchors.evm import EvmAnchor
 from gateway.anchors.kinds import AnchorPendingError, AnchorRefusedError, Note
 from gateway.anchors.points import SENDING, SENT
 from mifeng.audit.anchors import evm as verifying
+from mifeng.audit.anchors import fisco
 from mifeng.audit.anchors.calls import Entry
 from mifeng.audit.anchors.pins import AnchorsDocument
 from mifeng.audit.anchors.record import AnchorRecord
@@ -352,3 +353,73 @@ async def test_lookup_prints_what_may_be_pinned(
     assert document == pinned(AnchorRecord.decode(data))
     elsewhere = CliRunner().invoke(command, [*arguments[:-1], "http://127.0.0.1:1"])
     assert isinstance(elsewhere.exception, TransportError)
+
+
+async def test_web3_transactions_of_a_consortium_chain(
+    chain: evm.Chain, log: Made, tmp_path: Path
+) -> None:
+    """Kind fisco-bcos without GM, over the same RPC: the signed transaction, looked up and pinned.
+
+    The node is anvil, not FISCO-BCOS: it takes the same transactions by the same calls.
+    """
+    member = {
+        "name": "consortium",
+        "kind": "fisco-bcos",
+        "gm": False,
+        "url": chain.url,
+        "chain_id": str(chain.chain_id),
+        "contract": chain.deploy(),
+        "key": str(chain.key_file),
+    }
+    config = AnchorsConfig.model_validate({"directory": "unused", "members": [member]})
+    (data,) = await Carrier(tmp_path / "anchors", log.note).carry(*config.anchors())
+    pack = log.pack(tmp_path / "pack.zip", anchors=[data])
+    arguments = ["lookup", str(pack), "--name", "consortium", "--rpc", chain.url, "--json"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.output)
+    require = {"count": 1, "within_s": 1}
+    for transactions, stands in ((printed["transactions"], True), ([], False)):
+        document = AnchorsDocument.model_validate(
+            {"trusted": [{**printed, "transactions": transactions}], "require": require}
+        )
+        report = judged(log, tmp_path, [data], document)
+        assert report.stands is stands
+        assert [each.vouches for each in report.anchors] == [stands]
+    record = AnchorRecord.decode(data)
+    raw = bytearray.fromhex(str(record.proof["raw"]))
+    raw[len(raw) // 2] ^= 1
+    with pytest.raises(PeerError):
+        fisco.verify(replace(record, proof={**record.proof, "raw": raw.hex()}))
+    with pytest.raises(PeerError):
+        fisco.verify(replace(record, note=log.note(2)))
+
+
+@pytest.mark.parametrize("fork", ["berlin", "london", "paris", "shanghai", "cancun", "prague"])
+def test_header_forms_of_earlier_forks(fork: str, log: Made, tmp_path: Path) -> None:
+    """Each fork's header hashes to its block's hash, and its receipts prove the event."""
+    try:
+        with evm.run(tmp_path, "--hardfork", fork) as old:
+            member = {
+                "name": "chain",
+                "kind": "evm",
+                "url": old.url,
+                "chain_id": old.chain_id,
+                "contract": old.contract,
+                "key": str(old.key_file),
+                "confirmations": 0,
+                "fees": "legacy",
+            }
+            config = AnchorsConfig.model_validate({"directory": "unused", "members": [member]})
+            (anchor,) = config.anchors()
+            note = note_of(log)
+            ticket = anchor.prepare(note, b"")
+            with pytest.raises(AnchorPendingError):
+                anchor.submit(note, ticket)
+            proof = anchor.submit(note, ticket)
+            anchor.close()
+            newest = old.newest()
+    except evm.Unavailable as exc:
+        pytest.skip(str(exc))
+    record = AnchorRecord(kind="evm", name="chain", note=note.data, at=0, proof=proof)
+    assert verifying.verify(record).block_hash.hex() == newest["hash"][2:]
