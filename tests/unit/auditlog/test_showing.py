@@ -35,6 +35,7 @@ async def start(tmp_path: Path, witnesses: WitnessesConfig, *, every_s: float = 
     opened = log.size
     while log.size == opened:  # its first heartbeat
         await asyncio.sleep(0.001)
+    await log.showing.once()
     return log
 
 
