@@ -23,7 +23,7 @@ from .errors import (
     untrusted,
 )
 from .evidence import EvidenceKind
-from .judge import NO_FLOORS, judge
+from .judge import NO_FLOORS, judge, revocation_last
 from .policy import Policy
 from .result import MINT, AttestedKey
 from .verifier import Verifier
@@ -81,9 +81,8 @@ def appraise(
     refused += _judge_node(accelerators, policy, tier)
     wiring, answered = registry.judge_topology(accelerators)
     refused += wiring
-    unchecked = [
-        finding for each in claims for finding in each.unchecked if finding.code not in answered
-    ]
+    open_ = (found for each in claims for found in each.unchecked if found.code not in answered)
+    unchecked = revocation_last(open_)
     if refused:
         raise PolicyViolatedError(*refused, *unchecked)
     if unchecked:

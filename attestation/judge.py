@@ -6,7 +6,7 @@ claims (`refused`); what a policy must name to allow, too (`conditional`).
 Source: docs/spec/appraisal.md §2, §3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -159,3 +159,11 @@ def _judge_measurements(claims: Claims, rule: KindRule, now: int) -> list[Findin
             required = f"a reference value that holds after {now}"
             found.append(Finding("policy.reference-expired", what, required, str(latest)))
     return found
+
+
+def revocation_last(unchecked: Iterable[Finding]) -> list[Finding]:
+    """Order what could not be checked so that the first is about revocation only if all are.
+
+    Scripts look at the first code: a missing status is another matter than missing collateral.
+    """
+    return sorted(unchecked, key=lambda finding: "revocation" in finding.code)

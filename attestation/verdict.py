@@ -25,7 +25,7 @@ from .errors import (
     Finding,
 )
 from .evidence import Collateral, Evidence, EvidenceKind
-from .judge import builtin_findings, judge
+from .judge import builtin_findings, judge, revocation_last
 from .policy import Policy
 from .registry import verifier_for
 from .report import claims_json, finding_json, status_json
@@ -203,7 +203,7 @@ def _judged(
     ]
     unbound = [finding for each in unbound_of for finding in each]
     refused = copies + [finding for each in refused_of for finding in each]
-    unchecked = [finding for each in claims for finding in each.unchecked]
+    unchecked = revocation_last(finding for each in claims for finding in each.unchecked)
     freshness = Freshness.NOT_CHECKED
     if expected.anything:
         freshness = Freshness.MISMATCH if unbound else Freshness.MATCH

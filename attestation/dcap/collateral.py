@@ -84,12 +84,13 @@ def sort(collateral: Collateral, *, kind: str) -> Delivered:
 
 
 def _dcap(data: bytes, delivered: Delivered, *, kind: str) -> None:
-    """Take one document apart; members it lacks are missing collateral, not an error."""
+    """Take one document apart; members it lacks, or that are null, are missing collateral."""
     code = f"{kind}.dcap"
     tree = json_strict.parse_object(data, what="DCAP collateral", code=code)
+    tree = {name: value for name, value in tree.items() if value is not None}
     fields = Fields(tree, "DCAP collateral", code)
     for name in _DCAP_CHAINS:
-        if fields.has(name) and tree[name] is not None:
+        if fields.has(name):
             pem = fields.text(name).encode(errors="surrogatepass")
             chain = load_certificates(pem, what=name, code=code)
             delivered.pool += chain

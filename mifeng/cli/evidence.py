@@ -5,6 +5,7 @@ Reading files and printing is all that happens here; `attestation.verdict` decid
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -58,6 +59,9 @@ ERRORS: Final[Mapping[Decision, type[AttestationError]]] = {
     Decision.MALFORMED: EvidenceMalformedError,
     Decision.UNSUPPORTED: EvidenceUnsupportedError,
 }
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII
+)
 _COLOURS: Final = {0: "green", 10: "red", 20: "yellow", 30: "red", 40: "yellow"}
 
 
@@ -69,12 +73,14 @@ class _Instant(click.ParamType[int]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
+        text = str(value).upper()
         try:
-            instant = datetime.fromisoformat(str(value))
+            if not _RFC3339.fullmatch(text):
+                raise ValueError(text)
+            instant = datetime.fromisoformat(text)
         except ValueError:
-            self.fail(f"{value!r} is not a time like 2026-01-31T12:00:00Z", param, ctx)
-        if instant.tzinfo is None:
-            self.fail(f"{value!r} has no offset; write Z for UTC", param, ctx)
+            like = "a time with an offset, like 2026-01-31T12:00:00Z"
+            self.fail(f"{value!r} is not {like}", param, ctx)
         return int(instant.timestamp())
 
 

@@ -26,8 +26,8 @@ def sgx(at: str, verdict: str, code: str, collateral: tuple[tuple[str, str], ...
 ROWS = (
     sgx("2025-06-25", "rejected", "intel-sgx.tcb.status"),
     sgx("2025-07-25", "rejected", "intel-sgx.tcb.status"),
-    sgx("2025-06-25", "unverified", "intel-sgx.revocation.root-crl", ()),
-    sgx("2026-03-25", "unverified", "intel-sgx.revocation.pck-crl", TDX),
+    sgx("2025-06-25", "unverified", "intel-sgx.tcb-info.missing", ()),
+    sgx("2026-03-25", "unverified", "intel-sgx.tcb-info.platform", TDX),
     sgx("2020-01-01", "untrusted", "intel-sgx.pck.validity"),
 )
 

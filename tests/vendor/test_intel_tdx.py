@@ -64,7 +64,7 @@ ROWS = (
         QVL,
         "2025-07-25",
         "unverified",
-        "intel-tdx.revocation.pck-crl.window",
+        "intel-tdx.tcb-info.window",
         UP_TO_DATE,
     ),
     tdx(
@@ -72,7 +72,7 @@ ROWS = (
         QVL,
         "2025-06-18",
         "unverified",
-        "intel-tdx.revocation.pck-crl.window",
+        "intel-tdx.tcb-info.window",
     ),
     tdx(
         "intel-tdx/qvl/tdx_quote",
@@ -86,7 +86,7 @@ ROWS = (
         None,
         "2025-06-25",
         "unverified",
-        "intel-tdx.revocation.root-crl",
+        "intel-tdx.tcb-info.missing",
         UNKNOWN,
     ),
     *(
@@ -118,7 +118,7 @@ ROWS = (
         MIXED,
         "2026-03-01",
         "unverified",
-        "intel-tdx.revocation.root-crl.window",
+        "intel-tdx.tcb-info.signer-window",
         UP_TO_DATE,
     ),
     tdx(DSTACK, MIXED, "2023-07-01", "untrusted", "intel-tdx.pck.validity"),
@@ -135,14 +135,14 @@ ROWS = (
         None,
         "2026-03-25",
         "unverified",
-        "intel-tdx.revocation.root-crl",
+        "intel-tdx.tcb-info.missing",
     ),
     tdx(
         "intel-tdx/go-tdx-guest/ccel/cos-113-tdx-quote.dat",
         None,
         "2026-03-25",
         "unverified",
-        "intel-tdx.revocation.root-crl",
+        "intel-tdx.tcb-info.missing",
         {"freshness": "not-checked"},
     ),
     tdx(
@@ -202,7 +202,7 @@ def test_a_nonce_is_compared_in_full() -> None:
     """A quote in an 8000-byte buffer carries the 64 bytes it was asked with, all of them."""
     nonce = (Path(DIRECTORY or ".") / "intel-tdx/go-tdx-guest/ccel/nonce.dat").read_bytes().hex()
     quote = "intel-tdx/go-tdx-guest/ccel/cos-113-tdx-quote.dat"
-    row = tdx(quote, None, "2026-03-25", "unverified", "intel-tdx.revocation.root-crl", nonce=nonce)
+    row = tdx(quote, None, "2026-03-25", "unverified", "intel-tdx.tcb-info.missing", nonce=nonce)
     answer = check(row)
     assert answer["authentic"] is True
     check(tdx(quote, None, "2026-03-25", "untrusted", "binding.nonce", nonce=nonce[:64]))

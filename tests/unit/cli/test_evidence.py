@@ -409,3 +409,21 @@ def pem(
 ) -> bytes:
     """Return a private key as openssl writes it."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
+
+
+def test_times_are_rfc_3339_and_nothing_else(report: Path) -> None:
+    """Lower case and fractions are; dates, week dates, bare numbers and missing offsets are not."""
+    kind = ("verify", "--kind", "simulated", "--json")
+    for good in ("2026-09-21T14:13:20z", "2026-09-21t16:13:20.5+02:00", "2026-09-21 14:13:20Z"):
+        assert run(evidence, *kind, "--at", good, report).exit_code == 10, good
+    for bad in (
+        "2026-09-21",
+        "2026-09-21T14:13:20",
+        "20260921T141320Z",
+        "2026-W38-1",
+        "1790000000",
+        "2026-09-21T14:13Z",
+        "2026-13-21T14:13:20Z",
+        "now",
+    ):
+        assert run(evidence, *kind, "--at", bad, report).exit_code == 2, bad

@@ -451,6 +451,9 @@ def test_without_collateral_the_quote_is_authentic_and_undecided() -> None:
 def test_one_missing_member_leaves_it_undecided(member: str, code: str) -> None:
     """A document that lacks one member decides nothing it would need that member for."""
     assert codes(verify(TD, TD.collateral(**{member: None}))) == [code]
+    document = {**json.loads(TD.dcap()), member: None}
+    null = Collateral(((Role.DCAP, json.dumps(document).encode()),))
+    assert codes(verify(TD, null)) == [code]
 
 
 def test_the_bodies_of_intels_service_work_like_one_document() -> None:
