@@ -1,8 +1,8 @@
 """Actions of system administrators on the gateway's host, beside the gateway or while it is down.
 
 They need a token of the role, and leave an ADMIN entry: it waits beside persons' keys until a
-gateway that has the log open appends it. Where no administrators are configured the host's own accounts decide, as for any
-other file of the gateway.
+gateway that has the log open appends it. Where no administrators are configured the host's own
+accounts decide, as for any other file of the gateway.
 
 Source: docs/privacy.md §5.
 """
