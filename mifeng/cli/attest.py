@@ -13,7 +13,7 @@ from attestation.errors import AttestationError
 from mifeng.client import ClientConfig
 from mifeng.errors import MifengError, NodeRejectedError
 from mifeng.protocol.offer import Offer
-from mifeng.protocol.session import Terms, TrustedNode, trust
+from mifeng.protocol.session import TrustedNode, trust
 
 from .appraisal import verify
 from .options import client, config_option, json_option, print_json
@@ -61,24 +61,26 @@ async def _list(config: Path, model: str | None) -> list[dict[str, Any]]:
     terms = ClientConfig.load(config).terms()
     async with client(config) as asking:
         offered, nonce32 = await asking.offers(model)
-    now = int(datetime.now(UTC).timestamp())
-    rows = []
-    for each in offered:
-        row: dict[str, Any] = {
-            "node_id": each.node_id,
-            "active": each.active,
-            "capacity": each.capacity,
-        }
-        rows.append(row | _verdict(each.offer, terms, nonce32, now))
+        now = int(datetime.now(UTC).timestamp())
+        rows = []
+        for each in offered:
+            row: dict[str, Any] = {
+                "node_id": each.node_id,
+                "active": each.active,
+                "capacity": each.capacity,
+            }
+            try:
+                node = trust(each.offer, terms, nonce32s={nonce32}, now=now)
+                await asking.require_released(node, [model] if model else list(node.keyset.models))
+            except MifengError as exc:
+                rows.append(row | _refusal(exc))
+            else:
+                rows.append(row | {"accepted": True} | describe(node))
     return rows
 
 
-def _verdict(offer: bytes, terms: Terms, nonce32: bytes, now: int) -> dict[str, Any]:
-    try:
-        node = trust(offer, terms, nonce32s={nonce32}, now=now)
-    except MifengError as exc:
-        return {"accepted": False, "code": exc.code, "reason": str(exc), "findings": _codes(exc)}
-    return {"accepted": True} | describe(node)
+def _refusal(exc: MifengError) -> dict[str, Any]:
+    return {"accepted": False, "code": exc.code, "reason": str(exc), "findings": _codes(exc)}
 
 
 def _codes(error: MifengError) -> list[str]:

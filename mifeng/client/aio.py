@@ -11,7 +11,7 @@ Everything that is checked is checked in `mifeng.protocol.session`.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -214,14 +214,22 @@ class AsyncClient:
                 self.refused.append(Refused(each.node_id, exc))
         return passed
 
+    async def require_released(self, node: TrustedNode, models: Sequence[str]) -> None:
+        """Return if what a node runs was released, as far as this client insists on that.
+
+        Raises:
+            UnreleasedError: it was not, or was withdrawn.
+            PeerError, RefusedError, TransportError: the gateway does not show it.
+        """
+        if self._releases is not None:
+            await self._releases.check(node, models, self._transport)
+
     async def _released(self, nodes: list[TrustedNode], model: str) -> list[TrustedNode]:
         """Return the nodes that run what was released, and keep why the others do not."""
-        if self._releases is None:
-            return nodes
         passed = []
         for node in nodes:
             try:
-                await self._releases.check(node, [model], self._transport)
+                await self.require_released(node, [model])
             except UnreleasedError as exc:
                 self.refused.append(Refused(node.keyset.node_id, exc))
             else:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from mifeng.audit.anchors import folder
 from mifeng.cli.anchor import command as anchor
+from mifeng.cli.attest import command as attest
 from mifeng.cli.audit import command as audit
 from mifeng.cli.release import command as release
 from mifeng.client import AsyncClient, Client, ClientConfig
@@ -134,6 +135,14 @@ async def test_a_client_that_insists_on_releases(running: Cluster) -> None:
     await asyncio.sleep(1.5)
     with pytest.raises(NodeRejectedError, match="withdrawn"):
         await ask()
+    tree = yaml.safe_load(config.read_text())
+    tree["releases"] = {"keys": [KEY.public_bytes.hex()], "require": ["model"]}
+    insisting = running.directory / "insisting.yaml"
+    insisting.write_text(yaml.safe_dump(tree))
+    arguments = ["list", "-c", str(insisting), "-m", "neg", "--json"]
+    shown = await asyncio.to_thread(CliRunner().invoke, attest, arguments)
+    assert '"peer.unreleased"' in shown.output
+    assert shown.exit_code == 1
     listed = await asyncio.to_thread(run, release, "list", "-c", config, "--json")
     assert len(json.loads(listed.output)["releases"]) == len(measured) + 2
 
