@@ -6,7 +6,7 @@
 from collections.abc import AsyncIterator
 
 from attestation.bundle import Bundle
-from mifeng.client.transport import Offered, Transport
+from mifeng.client.transport import Offered, ReleaseList, Transport
 from mifeng.crypto.suites import SUITES
 from mifeng.protocol.keyset import Keyset
 from mifeng.protocol.messages import Message, MessageType
@@ -53,6 +53,10 @@ class Watching:
     async def proof(self, index: int) -> tuple[bytes, InclusionProof]:
         """See `Transport`."""
         return await self._inner.proof(index)
+
+    async def releases(self) -> ReleaseList:
+        """See `Transport`."""
+        return await self._inner.releases()
 
     async def consistency(self, old: int, new: int) -> ConsistencyProof:
         """See `Transport`."""
