@@ -106,6 +106,26 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "证据包中没有它的结束记录。",
         "This pack holds no end of it.",
     ),
+    "person": (
+        (
+            "租户声明该请求涉及一个个人主体（承诺 {subject}，日志第 {index} 条）；"
+            "日志中没有其身份，只有持有其密钥者能打开。"
+        ),
+        (
+            "The tenant said that it is about a person (commitment {subject}, entry {index}); the"
+            " log does not say who, and only the person's key opens it."
+        ),
+    ),
+    "erased": (
+        (
+            "该主体的密钥已于 {at} 销毁（日志第 {index} 条）：其私密字段再也无法打开，"
+            "日志的每一项证明不变。"
+        ),
+        (
+            "That person's key was destroyed at {at} (entry {index}): nobody can open the private"
+            " fields any more, and every proof of the log is as before."
+        ),
+    ),
     "covered": (
         "这些条目在 {size} 条规模的检查点之下，该检查点由日志密钥签名，{witnesses}。",
         (
@@ -179,7 +199,7 @@ def _request(entry: Entry) -> bytes | None:
         return entry.intent.h
     if isinstance(entry, entries.Completion | entries.Refusal | entries.Orphaned | entries.Late):
         return entry.h
-    return None
+    return entry.h if isinstance(entry, entries.Subject) else None
 
 
 def _find(pack: Pack, wanted: str) -> bytes:
@@ -236,7 +256,18 @@ class _Teller:
             case entries.Orphaned():
                 self._closed = True
                 self.say("orphaned", at=moment(entry.at), reason=entry.reason, index=index)
+            case entries.Subject():
+                self.person(index, entry)
             case _:
+                return
+
+    def person(self, index: int, entry: entries.Subject) -> None:
+        self.facts["subject"] = entry.subject.hex()
+        self.say("person", subject=_short(entry.subject), index=index)
+        for at, other in _walk(self._pack):
+            if isinstance(other, entries.Erasure) and other.subject == entry.subject:
+                self.facts["erased"] = at
+                self.say("erased", at=moment(other.at), index=at)
                 return
 
     def intent(self, index: int, intent: entries.Intent) -> None:

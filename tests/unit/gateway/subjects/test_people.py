@@ -10,7 +10,9 @@ from gateway.problems import ProblemError
 from gateway.subjects.errors import SubjectUnknownError
 from gateway.subjects.people import People, parse_reference
 from gateway.subjects.store import SubjectStore
+from mifeng.audit.story import tell
 from mifeng.audit.subjects import SubjectKey, person
+from mifeng.audit.subjects import tell as tell_person
 from mifeng.audit.verify import verify
 from mifeng.errors import UsageError
 from mifeng.protocol import entries
@@ -86,6 +88,14 @@ async def test_packs_verify_before_and_after_erasure(tmp_path: Path, made: Made)
     report = verify(after, made.trust, now=made.now)
     assert report.stands
     assert report.types["ERASURE"] == 1
+    for lang, words in (("zh", "销毁"), ("en", "was destroyed")):
+        for pack, erased in ((before, False), (after, True)):
+            told = tell(pack, verify(pack, made.trust, now=made.now), str(first), lang=lang)
+            assert told.facts["subject"] == subject.hex()
+            assert any(words in sentence for sentence in told.sentences) is erased
+        assert any(
+            words in line for line in tell_person(subject, person(after, subject, None), lang)
+        )
     shown = person(after, subject, None)
     assert len(shown.unopened) == 2
     assert shown.erased == made.source.size - 1
