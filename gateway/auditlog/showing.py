@@ -22,7 +22,7 @@ from typing import Final
 from gateway import events
 from gateway.witnesses import Witnesses
 from mifeng.protocol.merkle import Digest
-from mifeng.witness.client import Prove
+from mifeng.witness.client import AHEAD, Prove
 
 from . import failpoints
 from .errors import AuditLogError, LogUnavailableError, LogUnwitnessedError, NotInLogError
@@ -170,19 +170,25 @@ class Showing:
             if got.enough:
                 self.points.reach(failpoints.WITNESSED)
                 self._show(view, Published(note=got.note, tree=tree))
-                return
             if got.ahead <= tree.size:
                 return
-            try:
-                await self.follow()
-            except LogUnavailableError:
-                return  # what others have is not known; asked again with the next attempt
-            later = self.state()
-            newer = later.tree if view is self.tree else later.twin
-            if newer is None or newer.size < got.ahead:
-                self._alarm((("a witness", "witness.ahead"),), tree.size)
+            newer = await self._followed(view)
+            if newer is not None and newer.size < got.ahead:
+                told = (each for each in got.refusals if each[1] == AHEAD)
+                self._alarm(tuple(told), tree.size)
+                return
+            if newer is None or got.enough:
                 return
             tree = newer
+
+    async def _followed(self, view: TreeView) -> TreeState | None:
+        """Return the tree with what other gateways have appended; None if that is not known now."""
+        try:
+            await self.follow()
+        except LogUnavailableError:
+            return None
+        later = self.state()
+        return later.tree if view is self.tree else later.twin
 
     def _prover(self, view: TreeView, tree: TreeState) -> Prove:
         async def prove(old: int) -> tuple[Digest, ...]:

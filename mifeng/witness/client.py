@@ -21,6 +21,7 @@ from .wire import SIZE_TYPE, AddCheckpoint, parse_size
 
 MAX_ANSWER: Final = 64 * 1024
 _ATTEMPTS: Final = 3
+AHEAD: Final = "witness.ahead"
 
 Prove = Callable[[int], Awaitable[tuple[Digest, ...]]]
 """Returns the consistency proof from a size to the checkpoint that is to be cosigned."""
@@ -41,7 +42,7 @@ class AheadError(RefusedError):
     """
 
     def __init__(self, message: str, *, size: int) -> None:
-        super().__init__("witness.ahead", message)
+        super().__init__(AHEAD, message)
         self.size = size
 
 

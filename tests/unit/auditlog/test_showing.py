@@ -176,6 +176,28 @@ async def test_a_log_that_was_rolled_back_is_told_by_its_witness(
     await log.close()
 
 
+async def test_one_witness_that_remembers_more_is_an_alarm_though_others_cosign(
+    ring: Ring, tmp_path: Path
+) -> None:
+    """Two witnesses lost their memory with the log; the third one's word is not outvoted."""
+    log = await start(tmp_path, ring.config(2))
+    await log.close()
+    backup = {name: (tmp_path / name).read_bytes() for name in ("log.db", "guard")}
+    remembered = [dict(state._latest) for state in ring.states[:2]]
+    log = await start(tmp_path, ring.config(3))
+    for number in range(4):
+        await ask(log, number)
+    await log.close()
+    for name, data in backup.items():
+        (tmp_path / name).write_bytes(data)
+    for state, latest in zip(ring.states, remembered, strict=False):
+        state._latest = latest
+    log = await start(tmp_path, ring.config(2))
+    assert log.tree.shown is not None
+    assert ("witness.example/w2", "witness.ahead") in log.showing.alarms
+    await log.close()
+
+
 def log_heartbeat(number: int) -> object:
     """Return an entry."""
     from mifeng.protocol import entries
