@@ -4,6 +4,7 @@
     sampling   the next token from logits
     request    what a generation is
     queue      who gets the next slot
+    rows       what a slot holds, and what of it another request may have
     slots      continuous batching: admit, prefill in chunks, decode, release
     runner     a thread that steps while there is work
     text       tokenizer, text that grows token by token, stop strings, chat template

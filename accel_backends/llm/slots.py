@@ -19,11 +19,8 @@ Thread-safe: `submit` and `cancel`. Everything else belongs to the thread that s
 """
 
 import contextlib
-import hmac
 import threading
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from accel_backends.errors import BackendError, ClosedError
 
@@ -31,54 +28,10 @@ from .decoder import Decoder
 from .errors import ContextError, QueueFullError
 from .queue import FairQueue
 from .request import Limits, Reason, Request, Sink, Ticket, Usage
+from .rows import Kept, Row, holds, shared_prefix
 from .sampling import Sampler
 
-__all__ = ["SlotEngine", "shared_prefix"]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Row:
-    """A row in use; `filled` positions of its buffer hold the tokens' keys and values."""
-
-    ticket: Ticket
-    sampler: Sampler
-    filled: int
-    cached: int
-    answer: list[int] = field(default_factory=list)
-
-    @property
-    def decoding(self) -> bool:
-        return bool(self.answer)
-
-    def usage(self) -> Usage:
-        prompt = len(self.ticket.request.prompt)
-        return Usage(prompt=prompt, completion=len(self.answer), cached=self.cached)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A row nobody uses that still holds the whole chunks of a prompt."""
-
-    isolation: bytes
-    tokens: tuple[int, ...]
-    order: int
-
-
-def shared_prefix(
-    isolation: bytes, prompt: Sequence[int], owner: bytes, held: Sequence[int], *, chunk: int
-) -> int:
-    """Return how many tokens of `prompt` a row may lend: whole chunks, never the last token.
-
-    0 unless both belong to one isolation domain; that is the cache's key, with the tokens.
-    """
-    if not hmac.compare_digest(isolation, owner):
-        return 0
-    same = 0
-    for ours, theirs in zip(prompt[:-1], held, strict=False):
-        if ours != theirs:
-            break
-        same += 1
-    return same - same % chunk
+__all__ = ["SlotEngine"]
 
 
 class SlotEngine:
@@ -87,7 +40,7 @@ class SlotEngine:
     def __init__(self, decoder: Decoder, limits: Limits) -> None:
         """Take a decoder with `limits.slots` rows of `limits.context` positions."""
         self._decoder, self._limits = decoder, limits
-        self._rows: list[_Row | _Kept | None] = [None] * limits.slots
+        self._rows: list[Row | Kept | None] = [None] * limits.slots
         self._waiting: FairQueue[Ticket] = FairQueue()
         self._lock = threading.Lock()
         self._incoming: deque[Ticket] = deque()
@@ -126,7 +79,7 @@ class SlotEngine:
     @property
     def active(self) -> int:
         """Rows in use."""
-        return sum(isinstance(row, _Row) for row in self._rows)
+        return sum(isinstance(row, Row) for row in self._rows)
 
     @property
     def waiting(self) -> int:
@@ -160,7 +113,7 @@ class SlotEngine:
             self._drop(ticket, Reason.CANCELLED)
         self._waiting = FairQueue()
         for index, row in enumerate(self._rows):
-            if isinstance(row, _Row):
+            if isinstance(row, Row):
                 self._release(index, row, Reason.CANCELLED, keep=False)
             self._wipe(index)
 
@@ -173,7 +126,7 @@ class SlotEngine:
                 self._waiting.remove(request.tenant, request.isolation, ticket)
                 self._drop(ticket, reason)
         for index, row in enumerate(self._rows):
-            if isinstance(row, _Row) and (reason := _over(row.ticket, now)):
+            if isinstance(row, Row) and (reason := _over(row.ticket, now)):
                 self._release(index, row, reason)
 
     def _drop(self, ticket: Ticket, reason: Reason) -> None:
@@ -194,7 +147,7 @@ class SlotEngine:
             self._place(ticket, index)
 
     def _may(self, tenant: str, isolation: bytes) -> bool:
-        running = [row.ticket.request for row in self._rows if isinstance(row, _Row)]
+        running = [row.ticket.request for row in self._rows if isinstance(row, Row)]
         of_tenant = sum(each.tenant == tenant for each in running)
         of_domain = sum(each.isolation == isolation for each in running)
         limits = self._limits
@@ -206,7 +159,7 @@ class SlotEngine:
         """Return the lowest free row, or the one kept longest."""
         if None in self._rows:
             return self._rows.index(None)
-        kept = [(row.order, i) for i, row in enumerate(self._rows) if isinstance(row, _Kept)]
+        kept = [(row.order, i) for i, row in enumerate(self._rows) if isinstance(row, Kept)]
         return min(kept)[1] if kept else None
 
     def _place(self, ticket: Ticket, index: int) -> None:
@@ -215,7 +168,7 @@ class SlotEngine:
         for other, row in enumerate(self._rows):
             if row is None:
                 continue
-            owner, held = _holds(row)
+            owner, held = holds(row)
             size = shared_prefix(
                 request.isolation, request.prompt, owner, held, chunk=self._limits.chunk
             )
@@ -226,7 +179,7 @@ class SlotEngine:
             self._decoder.copy(source, index, best)
         else:
             self._decoder.wipe(index, start=best)
-        self._rows[index] = _Row(
+        self._rows[index] = Row(
             ticket=ticket, sampler=Sampler(request.sampling), filled=best, cached=best
         )
 
@@ -239,7 +192,7 @@ class SlotEngine:
             pending = [
                 index
                 for index, row in enumerate(self._rows)
-                if isinstance(row, _Row) and not row.decoding
+                if isinstance(row, Row) and not row.decoding
             ]
             if not pending:
                 return
@@ -249,7 +202,7 @@ class SlotEngine:
 
     def _chunk(self, index: int) -> int:
         row = self._rows[index]
-        assert isinstance(row, _Row)  # noqa: S101 - `_prefill` chose it
+        assert isinstance(row, Row)  # noqa: S101 - `_prefill` chose it
         prompt = row.ticket.request.prompt
         piece = prompt[row.filled : row.filled + self._limits.chunk]
         try:
@@ -265,7 +218,7 @@ class SlotEngine:
     # 4 Decode.
 
     def _decode(self) -> None:
-        rows = {i: r for i, r in enumerate(self._rows) if isinstance(r, _Row) and r.decoding}
+        rows = {i: r for i, r in enumerate(self._rows) if isinstance(r, Row) and r.decoding}
         if not rows:
             return
         self._compact(rows)
@@ -290,7 +243,7 @@ class SlotEngine:
             greedy = likely[index] if row.sampler.greedy else None
             self._take(index, row, row.sampler.choose(logits[index]) if greedy is None else greedy)
 
-    def _compact(self, rows: dict[int, _Row]) -> None:
+    def _compact(self, rows: dict[int, Row]) -> None:
         """Move the highest row down while that halves the batch."""
         while _power(max(rows) + 1) > _power(len(rows)):
             free = next((i for i, row in enumerate(self._rows) if row is None), None)
@@ -306,11 +259,11 @@ class SlotEngine:
         row = self._rows[index]
         if row is None:
             return 0
-        return row.filled if isinstance(row, _Row) else len(row.tokens)
+        return row.filled if isinstance(row, Row) else len(row.tokens)
 
     # Every step's end.
 
-    def _take(self, index: int, row: _Row, token: int) -> None:
+    def _take(self, index: int, row: Row, token: int) -> None:
         """Hand the next token over, and end the request if it is the last."""
         request = row.ticket.request
         if token in request.stop:
@@ -322,17 +275,17 @@ class SlotEngine:
         elif len(row.answer) >= request.most or row.filled + 1 >= self._limits.context:
             self._release(index, row, Reason.LENGTH)
 
-    def _release(self, index: int, row: _Row, reason: Reason, *, keep: bool = True) -> None:
+    def _release(self, index: int, row: Row, reason: Reason, *, keep: bool = True) -> None:
         request = row.ticket.request
         whole = min(row.filled, len(request.prompt))
         whole -= whole % self._limits.chunk
         if keep and self._limits.kept and whole:
             self._order += 1
             self._decoder.wipe(index, start=whole)
-            self._rows[index] = _Kept(
+            self._rows[index] = Kept(
                 isolation=request.isolation, tokens=request.prompt[:whole], order=self._order
             )
-            kept = [(r.order, i) for i, r in enumerate(self._rows) if isinstance(r, _Kept)]
+            kept = [(r.order, i) for i, r in enumerate(self._rows) if isinstance(r, Kept)]
             if len(kept) > self._limits.kept:
                 self._wipe(min(kept)[1])
         else:
@@ -349,14 +302,6 @@ def _over(ticket: Ticket, now: float) -> Reason | None:
         return Reason.CANCELLED
     deadline = ticket.request.deadline
     return Reason.DEADLINE if deadline is not None and now >= deadline else None
-
-
-def _holds(row: _Row | _Kept) -> tuple[bytes, Sequence[int]]:
-    """Return whose row it is and the prompt tokens it holds."""
-    if isinstance(row, _Kept):
-        return row.isolation, row.tokens
-    request = row.ticket.request
-    return request.isolation, request.prompt[: row.filled]
 
 
 def _power(number: int) -> int:

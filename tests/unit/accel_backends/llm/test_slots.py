@@ -7,7 +7,7 @@ import pytest
 from accel_backends.errors import ClosedError, ExecutionError
 from accel_backends.llm import ContextError, Limits, QueueFullError, Reason, SlotEngine
 from accel_backends.llm.decoder import Logits, OrtDecoder
-from accel_backends.llm.slots import shared_prefix
+from accel_backends.llm.rows import shared_prefix
 
 from .conftest import ONE, TWO, FakeDecoder, Tokens, finish, limits, request
 
