@@ -60,16 +60,13 @@ TARGETS = {
     "report": Target(run=lambda data: parse(unwrap(data).report), valid=_TURIN.report()),
     "extended": Target(run=unwrap, valid=_MILAN.report() + _TABLE),
     "table": Target(run=read_table, valid=_TABLE),
-    "json": Target(run=_json, valid=_JSON, cost=4),
+    "json": Target(run=_json, valid=_JSON),
     "certificates": Target(
         run=lambda data: [VekIdentity.read(cert) for cert in load_certificates(data)],
         valid=_TURIN.vek,
-        cost=4,
     ),
-    "host-cache": Target(run=load_certificates, valid=_CACHE, cost=20),
-    "crl": Target(
-        run=lambda data: crl.check(_ASK, _ARK, [data], now=NOW), valid=_MILAN.crl(9), cost=4
-    ),
+    "host-cache": Target(run=load_certificates, valid=_CACHE),
+    "crl": Target(run=lambda data: crl.check(_ASK, _ARK, [data], now=NOW), valid=_MILAN.crl(9)),
     "verify": Target(run=_verify, valid=_TURIN.report(), cost=20),
 }
 

@@ -32,7 +32,7 @@ TARGETS = {
         cost=20,
     ),
     "blob-alone": Target(
-        run=lambda data: _VERIFIER.verify(data, _SNP_COLLATERAL, now=NOW), valid=_SNP.blob(), cost=4
+        run=lambda data: _VERIFIER.verify(data, _SNP_COLLATERAL, now=NOW), valid=_SNP.blob()
     ),
 }
 

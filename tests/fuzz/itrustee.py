@@ -22,8 +22,8 @@ _REPORT = Trustzone().report()
 _BINARY = b"\1\0\0\0" + bytes(92) + b"\1\0\0\0" + b"\1\0\0\x20\4\0\0\0\x70\0\0\0" + b"hash"
 
 TARGETS = {
-    "report": Target(run=parse, valid=_REPORT, cost=2),
-    "ak-certificate": Target(run=parse, valid=Trustzone().ak_raw(), cost=2),
+    "report": Target(run=parse, valid=_REPORT),
+    "ak-certificate": Target(run=parse, valid=Trustzone().ak_raw()),
     "legacy": Target(run=legacy.parse, valid=_BINARY),
     "verify": Target(
         run=lambda data: _VERIFIER.verify(data, _CHAIN, now=NOW), valid=_REPORT, cost=20
