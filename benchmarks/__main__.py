@@ -15,6 +15,8 @@ NAMES: Final = (
     "crypto",
     "crypto_node",
     "log",
+    "log_postgres",
+    "log_audit",
     "hop",
     "e2e",
     "attestation",

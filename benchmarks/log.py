@@ -2,7 +2,8 @@
 
 One exchange is two entries, INTENT and COMPLETION, each durable before its call returns, with the
 anti-rollback guard moved and the promise signed. Entries that wait together share a commit, so
-throughput rises with `c`; the disk's own `fdatasync` stands beside it.
+throughput rises with `c`; the disk's own `fdatasync` stands beside it. A proof is to be had when
+a checkpoint covers the entry; they are published each second.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.auditlog.config import LogConfig, create
+from gateway.auditlog.errors import NotInLogError
 from gateway.auditlog.keys import LogKeys
 from gateway.auditlog.log import AuditLog
 from mifeng.crypto.randomness import random_bytes
@@ -26,6 +28,8 @@ from mifeng.protocol.receipt import Receipt
 from .timing import percentile
 
 CONCURRENCY: Final = (1, 32, 128)
+PROOF_EVERY_S: Final = 0.05
+PROOF_POLL_S: Final = 0.02
 _DIGEST: Final = bytes(32)
 
 
@@ -87,6 +91,43 @@ def _fdatasync() -> float:
     return round(percentile(sorted(times), 0.5), 3)
 
 
+class Proofs:
+    """Asks for the proofs of sampled entries until there are any, as a client does."""
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log, self._tasks = log, set[asyncio.Task[float]]()
+        self._next = 0.0
+
+    def ask(self, index: int) -> None:
+        """Begin to ask about an entry that is durable now; a few each second."""
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + PROOF_EVERY_S
+            self._tasks.add(asyncio.create_task(self._wait(index, now)))
+
+    async def _wait(self, index: int, since: float) -> float:
+        while True:
+            try:
+                await self._log.inclusion(index)
+            except NotInLogError:
+                await asyncio.sleep(PROOF_POLL_S)
+            else:
+                return time.perf_counter() - since
+
+    async def seconds(self) -> list[float]:
+        """Return how long each had to be waited for, ascending."""
+        return sorted(await asyncio.gather(*self._tasks))
+
+
+def proof_figures(seconds: list[float]) -> dict[str, float]:
+    """Return the figures of a row."""
+    return {
+        "proofs": len(seconds),
+        "proof_p50_s": round(percentile(seconds, 0.5), 2),
+        "proof_p99_s": round(percentile(seconds, 0.99), 2),
+    }
+
+
 async def _measure(
     folder: Path, receipt: bytes, c: int, *, seconds: float, twin: bool
 ) -> dict[str, Any]:
@@ -100,6 +141,7 @@ async def _measure(
     create(config)
     log = await AuditLog.open(config, LogKeys.generate(twin=twin))
     times: list[float] = []
+    proofs = Proofs(log)
     began, cpu = time.perf_counter(), time.process_time()
     end = began + seconds
 
@@ -109,11 +151,13 @@ async def _measure(
             h = random_bytes(32)
             deadline = int(time.time()) + 60
             intent = await log.intent(h=h, keyset=_DIGEST, tenant="bank-a", deadline=deadline)
-            await log.completion(h=h, intent=intent.index, receipt=receipt)
+            done = await log.completion(h=h, intent=intent.index, receipt=receipt)
             times.append((time.perf_counter() - sent) * 1000)
+            proofs.ask(done.index)
 
     await asyncio.gather(*(exchanges() for _ in range(c)))
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    proven = await proofs.seconds()
     await log.close()
     times.sort()
     return {
@@ -124,6 +168,7 @@ async def _measure(
         "p50_ms": round(percentile(times, 0.5), 3),
         "p99_ms": round(percentile(times, 0.99), 3),
         "cpu_us_per_append": round(cpu / len(times) / 2 * 1e6),
+        **proof_figures(proven),
     }
 
 
@@ -138,6 +183,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         "INTENT and COMPLETION p50 ms",
         "p99 ms",
         "µs CPU",
+        "proof p50 s",
+        "p99 s",
     ):
         table.add_column(column, justify="right")
     for row in result["rows"]:
@@ -148,5 +195,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
             f"{row['p50_ms']:.2f}",
             f"{row['p99_ms']:.2f}",
             str(row["cpu_us_per_append"]),
+            f"{row['proof_p50_s']:.2f}",
+            f"{row['proof_p99_s']:.2f}",
         )
     console.print(table)

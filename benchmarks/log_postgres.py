@@ -30,7 +30,7 @@ from mifeng.crypto.signatures import SigningKey
 from mifeng.errors import UsageError
 from tests.unit.auditlog.postgresserver import Server, binaries
 
-from .log import _receipt
+from .log import Proofs, _receipt, proof_figures
 from .timing import percentile
 
 GATEWAYS = (1, 2, 4)
@@ -58,10 +58,10 @@ def measure(gateways: int, *, seconds: float, c: int = CONCURRENCY) -> dict[str,
         create(_config(folder, "create"))
         context = multiprocessing.get_context("spawn")
         with context.Pool(gateways) as pool:
-            begin = time.time() + 2.0 + 0.5 * gateways
-            jobs = [(name, f"g{n}", c, begin, seconds) for n in range(gateways)]
+            jobs = [(name, f"g{n}", c, gateways, seconds) for n in range(gateways)]
             found = pool.starmap(_one, jobs)
-    times = sorted(ms for each in found for ms in each)
+    times = sorted(ms for each, _ in found for ms in each)
+    proven = sorted(seconds for _, each in found for seconds in each)
     if not times:
         raise UsageError("no exchange was finished")
     return {
@@ -71,6 +71,7 @@ def measure(gateways: int, *, seconds: float, c: int = CONCURRENCY) -> dict[str,
         "appends_per_second": round(2 * len(times) / seconds),
         "p50_ms": round(percentile(times, 0.5), 3),
         "p99_ms": round(percentile(times, 0.99), 3),
+        **proof_figures(proven),
     }
 
 
@@ -84,36 +85,60 @@ def _config(folder: Path, instance: str) -> LogConfig:
     )
 
 
-def _one(folder: str, instance: str, c: int, begin: float, seconds: float) -> list[float]:
-    return asyncio.run(_exchanges(Path(folder), instance, c, begin, seconds))
+Figures = tuple[list[float], list[float]]
+"""Milliseconds of each exchange, seconds until each sampled proof."""
 
 
-async def _exchanges(
-    folder: Path, instance: str, c: int, begin: float, seconds: float
-) -> list[float]:
+def _one(folder: str, instance: str, c: int, gateways: int, seconds: float) -> Figures:
+    return asyncio.run(_exchanges(Path(folder), instance, c, gateways, seconds))
+
+
+def _meet(folder: Path, instance: str, gateways: int) -> None:
+    """Wait until every gateway has opened the log."""
+    (folder / f"open-{instance}").touch()
+    while len(list(folder.glob("open-*"))) < gateways:
+        time.sleep(0.01)
+
+
+async def _exchanges(folder: Path, instance: str, c: int, gateways: int, seconds: float) -> Figures:
     keys = LogKeys(signer=SigningKey(Sm2PrivateKey.from_scalar(_SCALAR)), twin=None)
     log = await AuditLog.open(_config(folder, instance), keys)
     times: list[float] = []
+    proofs = Proofs(log)
     signed, keyset = _receipt(), bytes(32)
-    await asyncio.sleep(max(0.0, begin - time.time()))
+    await asyncio.to_thread(_meet, folder, instance, gateways)
+    begin = time.time()
 
     async def one() -> None:
         while time.time() < begin + seconds:
             sent = time.perf_counter()
             h = random_bytes(32)
             made = await log.intent(h=h, keyset=keyset, tenant="bank-a", deadline=int(begin) + 60)
-            await log.completion(h=h, intent=made.index, receipt=signed)
+            done = await log.completion(h=h, intent=made.index, receipt=signed)
             times.append((time.perf_counter() - sent) * 1000)
+            proofs.ask(done.index)
 
     await asyncio.gather(*(one() for _ in range(c)))
+    proven = await proofs.seconds()
     await log.close()
-    return times
+    return times, proven
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print one table."""
     table = Table(title="audit log in PostgreSQL, gateways together")
-    for column in ("gateways", "c each", "appends per s", "p50 ms", "p99 ms"):
+    if not result["rows"]:
+        console.print("log_postgres: PostgreSQL is not installed (Debian package postgresql)")
+        return
+    for column in (
+        "gateways",
+        "c each",
+        "appends per s",
+        "p50 ms",
+        "p99 ms",
+        "proof p50 s",
+        "p99 s",
+    ):
         table.add_column(column, justify="right")
     for row in result["rows"]:
         table.add_row(
@@ -122,6 +147,8 @@ def show(result: dict[str, Any], console: Console) -> None:
             f"{row['appends_per_second']:,}",
             f"{row['p50_ms']:.2f}",
             f"{row['p99_ms']:.2f}",
+            f"{row['proof_p50_s']:.2f}",
+            f"{row['proof_p99_s']:.2f}",
         )
     console.print(table)
 
