@@ -297,12 +297,12 @@ class Exchange:
         """
         pending = bytearray()
         for piece in pieces:
-            pending += piece
-            at = 0
-            while len(pending) - at > MAX_DATA:
-                yield self.data(bytes(pending[at : at + MAX_DATA]), final=False)
-                at += MAX_DATA
-            del pending[:at]
+            view = memoryview(piece)  # a large piece is not copied before its first frame leaves
+            for at in range(0, len(view), MAX_DATA):
+                pending += view[at : at + MAX_DATA]
+                if len(pending) > MAX_DATA:
+                    yield self.data(bytes(pending[:MAX_DATA]), final=False)
+                    del pending[:MAX_DATA]
         yield self.data(bytes(pending), final=True)
 
     def data(self, data: bytes, *, final: bool) -> Message:
