@@ -92,7 +92,8 @@ class SignedCheckpoint:
     """The whole note: what is kept as evidence."""
 
     cosigned: tuple[Signed, ...]
-    """Valid cosignatures by pinned witnesses, each with its time."""
+    """Valid cosignatures by pinned witnesses, each with its time. One for each name: a witness with
+    several keys is still one."""
 
 
 def sign(checkpoint: Checkpoint, signers: Sequence[NoteSigner]) -> bytes:
@@ -120,8 +121,11 @@ def verify(data: bytes, pin: LogPin) -> SignedCheckpoint:
     checkpoint = Checkpoint.decode(parsed.text)
     if checkpoint.origin != pin.origin:
         raise PeerError(f"checkpoint: of {checkpoint.origin}, not {pin.origin}")
-    cosigned = tuple(line for line in signed if line.key in pin.witnesses)
-    return SignedCheckpoint(checkpoint=checkpoint, note=data, cosigned=cosigned)
+    cosigned: dict[str, Signed] = {}
+    for line in signed:
+        if line.key in pin.witnesses:
+            cosigned.setdefault(line.key.name, line)
+    return SignedCheckpoint(checkpoint=checkpoint, note=data, cosigned=tuple(cosigned.values()))
 
 
 def verify_witnessed(data: bytes, pin: LogPin) -> SignedCheckpoint:
@@ -132,8 +136,7 @@ def verify_witnessed(data: bytes, pin: LogPin) -> SignedCheckpoint:
         PeerError: as `verify`, or fewer witnesses than `pin.quorum`.
     """
     signed = verify(data, pin)
-    # By name: one witness has several keys, and is still one.
-    if (count := len({line.key.name for line in signed.cosigned})) < pin.quorum:
+    if (count := len(signed.cosigned)) < pin.quorum:
         raise PeerError(f"checkpoint: {count} witnesses, need {pin.quorum}")
     return signed
 

@@ -32,11 +32,7 @@ def cosigned_at(note: bytes, pin: LogPin) -> int:
     """
     quorum = max(1, pin.quorum)
     signed = checkpoint.verify_witnessed(note, pin)
-    latest: dict[str, int] = {}
-    for line in signed.cosigned:
-        if line.time is not None:
-            latest[line.key.name] = max(line.time, latest.get(line.key.name, 0))
-    times = sorted(latest.values(), reverse=True)
+    times = sorted((line.time for line in signed.cosigned if line.time is not None), reverse=True)
     if len(times) < quorum:
         raise PeerError(f"freshness: {len(times)} witnesses cosigned the note, need {quorum}")
     return times[quorum - 1]
