@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint types contracts bench docs soak drill-clients drill-audit wheel clean help
+.PHONY: demo test cover lint types contracts bench docs soak drill-clients drill-audit wheel clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,6 +26,10 @@ demo: $(STAMP)  ## run the nine steps on real input: OCR of an invoice, risk sco
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+cover: $(STAMP)  ## every branch of attestation/ is taken by its own tests, or this fails
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/unit/attestation tests/unit/policies tests/threats \
+	  --cov=attestation --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 lint: $(STAMP)  ## ruff, spelling
 	$(BIN)/ruff check .
