@@ -1,6 +1,7 @@
 """What a batch consists of: files, or lines of JSON. Read one at a time, never all at once."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,10 +99,11 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         try:
-            below = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+            # Names, not paths: a directory may hold a million.
+            names = sorted(each for each in os.listdir(path) if each[0] != ".")  # noqa: PTH208
         except OSError as exc:
             raise UsageError(f"{path}: {exc.strerror}") from exc
-        yield from _files(below)
+        yield from _files(path / name for name in names)
 
 
 def result_json(tensors: dict[str, Tensor]) -> bytes:
