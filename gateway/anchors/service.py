@@ -107,11 +107,14 @@ class Anchors:
         return note.claim.size
 
     async def _offer_forever(self) -> None:
-        for name, data in await asyncio.to_thread(self._queue.records):
-            await self._show(name, data)
+        shown = False
         while True:
             try:
                 await self.offer()
+                if not shown:
+                    for name, data in await asyncio.to_thread(self._queue.records):
+                        await self._show(name, data)
+                    shown = True
             except (OSError, MifengError) as exc:
                 events.log.warning("anchor.queue", code=getattr(exc, "code", "os"))
             await asyncio.sleep(self._timing.every_s)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from attestation.bundle import Bundle
 from attestation.errors import AttestationError
@@ -27,6 +28,9 @@ from .container import ContainerWriter
 from .pack import CHUNK, Manifest, PackWriter, Scope
 from .source import LogSource
 from .tree import gap_nodes
+
+MAX_ANCHORS: Final = 1024
+"""Records of one anchor in one pack."""
 
 Progress = Callable[[int, int], None]
 """Told how many entries of how many are done."""
@@ -149,12 +153,22 @@ def _place(source: LogSource, data: bytes) -> tuple[int, str, bytes]:
 
 
 def _held(source: LogSource, anchors: Iterable[bytes]) -> list[tuple[AnchorRecord, bytes]]:
-    """Return anchor records of this log, up to its size, with their bytes."""
+    """Return anchor records of this log, up to its size, with their bytes.
+
+    Of one anchor at most `MAX_ANCHORS`, evenly spread, the newest among them: a newer one covers
+    all that an older one does.
+    """
     try:
         records = [(AnchorRecord.decode(data), data) for data in anchors]
-        return [(record, data) for record, data in records if record.claim.size <= source.size]
+        held = [(record, data) for record, data in records if record.claim.size <= source.size]
+        held.sort(key=lambda each: (each[0].name, each[0].claim.size))
     except MalformedError as exc:
         raise UsageError(f"export: not an anchor record ({exc})") from exc
+    thinned: list[tuple[AnchorRecord, bytes]] = []
+    for _, group in groupby(held, lambda each: each[0].name):
+        mine = list(group)[::-1]
+        thinned += mine[:: -(-len(mine) // MAX_ANCHORS)]
+    return thinned
 
 
 def _choose(source: LogSource, choice: Choice, size: int) -> Runs:

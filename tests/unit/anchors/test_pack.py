@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.anchors.worm import WormAnchor
+from mifeng.audit import export as exporting
 from mifeng.audit.anchors import evm, fisco
 from mifeng.audit.anchors.pins import AnchorsDocument
 from mifeng.audit.anchors.record import KINDS, AnchorRecord
@@ -139,3 +140,24 @@ def test_an_exporter_takes_no_other_file(log: Made, tmp_path: Path) -> None:
     with pytest.raises(MifengError):
         log.pack(tmp_path / "bad.zip", anchors=[b"no record"])
     assert not (tmp_path / "bad.zip").exists()
+
+
+def test_many_records_of_one_anchor_are_thinned(
+    log: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evenly, and the newest stays."""
+    monkeypatch.setattr(exporting, "MAX_ANCHORS", 3)
+    sizes = range(1, log.source.size + 1)
+    records = [
+        AnchorRecord(kind="file", name=name, note=log.note(size), at=1, proof={"file": "x"})
+        for size in sizes
+        for name in ("a", "b")
+    ]
+    path = log.pack(tmp_path / "many.zip", anchors=[record.encode() for record in records])
+    with Pack(path) as pack:
+        found = [AnchorRecord.decode(file.data) for file in pack.anchors()]
+    for name in ("a", "b"):
+        held = [record.claim.size for record in found if record.name == name]
+        assert len(held) <= 3
+        assert max(held) == log.source.size
+    assert verify(path, log.trust, now=log.now).stands
