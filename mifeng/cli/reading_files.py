@@ -35,8 +35,8 @@ def certificate_rows(cert: Certificate) -> dict[str, object]:
         "subject": cert.subject,
         "issuer": cert.issuer,
         "serial": f"{cert.serial:x}",
-        "valid from": _time(cert.not_before),
-        "valid to": _time(cert.not_after),
+        "valid from": when(cert.not_before),
+        "valid to": when(cert.not_after),
         "key": f"{type(key).__name__.lstrip('_')} {getattr(key, 'key_size', '')}",
         "certificate authority": cert.is_ca,
         "extensions": ", ".join(each.oid.dotted_string for each in cert.extensions),
@@ -57,8 +57,8 @@ def _crl(data: bytes) -> Sections:
         {
             "issuer": found.issuer,
             "number": found.number,
-            "this update": _time(found.this_update),
-            "next update": _time(found.next_update),
+            "this update": when(found.this_update),
+            "next update": when(found.next_update),
             "revoked": len(found.crl),
         },
     )
@@ -203,7 +203,8 @@ def _peek(data: bytes) -> str:
     )
 
 
-def _time(seconds: int) -> str:
+def when(seconds: int) -> str:
+    """Return an instant as people read it; year 9999 and what lies beyond has no end."""
     return "no end" if seconds >= _FAR else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 

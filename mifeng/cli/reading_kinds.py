@@ -5,13 +5,12 @@ does. Nothing is verified. Parsers are imported when they are needed.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from attestation import EvidenceKind
 from attestation.errors import EvidenceUnsupportedError, malformed
 
-from .reading_files import certificate_rows, certificates, hygon_rows
+from .reading_files import certificate_rows, certificates, hygon_rows, when
 from .reading_table import Grid, Sections
 
 Reader = Callable[[bytes], Sections]
@@ -226,7 +225,7 @@ def _nitro(raw: bytes) -> Sections:
         "document",
         {
             "module_id": found.module_id,
-            "timestamp": datetime.fromtimestamp(found.timestamp_ms // 1000, UTC).isoformat(),
+            "timestamp": when(found.timestamp_ms // 1000),
             "user_data": found.user_data,
             "nonce": found.nonce,
             "public_key": found.public_key,

@@ -1,6 +1,7 @@
 """`mifeng evidence show`: every kind of evidence and what travels beside it, as people read it."""
 
 import json
+import random
 from base64 import b64encode
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from attestation import EvidenceKind, Role
 from attestation.nvidia import rim
 from mifeng.cli.evidence import command as evidence
+from mifeng.cli.reading import describe
 from mifeng.cli.reading_kinds import GUESSES, KINDS
+from tests.fuzz.drive import mutate
 from tests.harness.tee import azure, cca, hygon, intel, itrustee, nitro, nvidia, snp, tpm2, virtcca
 from tests.harness.tee.eventlog import CcelWriter, dstack_event, dstack_log
 from tests.harness.tee.simulated import HONEST
@@ -137,3 +140,13 @@ def test_what_nobody_recognises_is_previewed(tmp_path: Path, raw: bytes) -> None
     found = show(tmp_path, raw)
     assert (found.exit_code, f"unknown, {len(raw)} bytes" in found.output) == (30, True)
     assert ("line 1" in found.output) == raw.isascii() * (raw[0] not in (0x13, 0x30))
+
+
+def test_bent_evidence_is_shown_or_refused_never_more(tmp_path: Path) -> None:
+    """Whatever is in a file, a reading or its absence comes out."""
+    for name, (raw, _) in [*EVIDENCE.items(), *FILES.items()]:
+        chance = random.Random(name)
+        for _ in range(8):
+            describe(mutate(raw, chance), EvidenceKind(name) if name in EVIDENCE else None)
+    found = show(tmp_path, nitro.bend(timestamp=1 << 62), "--kind", "aws-nitro")
+    assert (found.exit_code, "no end" in found.output) == (0, True)
