@@ -18,13 +18,14 @@ from mifeng.protocol import dsse, entries, jsonc
 from mifeng.protocol.receipt import Receipt
 
 from .pack import Pack
-from .wording import printable
+from .wording import moment, printable
 
 BOM: Final = "\ufeff"
 COLUMNS: Final = (
     "index",
     "type",
     "at",
+    "time",
     "request",
     "intent",
     "tenant",
@@ -33,13 +34,14 @@ COLUMNS: Final = (
     "outcome",
     "model",
     "reason",
+    "subject",
     "marks",
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_lines(path: Path) -> Iterator[str]:
-    """Yield one line per entry: its index and its document; INTENTs with their payload open."""
+    """Yield one line per entry: its index, type and document, and what a statement in it says."""
     with Pack(path) as pack:
         for number in pack.chunks:
             for index, data in pack.entries(number):
@@ -49,11 +51,13 @@ def json_lines(path: Path) -> Iterator[str]:
 
 def _document(index: int, data: bytes) -> dict[str, Any]:
     try:
-        found = jsonc.loads(data, limit=entries.MAX_ENTRY)
-        if isinstance(found, dict) and "payloadType" in found:
-            payload = jsonc.loads(dsse.from_json(found).payload)
-            return {"index": index, "entry": found, "payload": payload}
-        return {"index": index, "entry": found}
+        entry = entries.decode(data)
+        document: dict[str, Any] = {"index": index, "type": entries.entry_type(entry)}
+        document["entry"] = jsonc.loads(data, limit=entries.MAX_ENTRY)
+        held = (getattr(entry, name, None) for name in ("statement", "receipt"))
+        if (statement := next((each for each in held if each is not None), None)) is not None:
+            document["payload"] = jsonc.loads(dsse.parse(statement).payload)
+        return document
     except MalformedError:
         return {"index": index, "malformed": data.hex()}
 
@@ -89,9 +93,15 @@ def _cells(index: int, data: bytes) -> dict[str, object]:
     if isinstance(entry, entries.SignedIntent):
         said = entry.intent
         about = {"at": said.issued, "request": said.h.hex(), "tenant": said.tenant}
+        cells["time"] = moment(said.issued)
         return cells | about | {"intent": index, "keyset": said.keyset.hex()}
     for name in ("at", "node", "tenant", "intent", "reason"):
         cells[name] = getattr(entry, name, "")
+    cells["time"] = moment(entry.at)
+    if isinstance(entry, entries.PolicyActivated | entries.Release):
+        cells["subject"] = entry.name
+    elif isinstance(entry, entries.Admin):
+        cells["subject"] = f"{entry.action} {entry.subject}"
     if isinstance(keyset := getattr(entry, "keyset", None), bytes):
         cells["keyset"] = keyset.hex()
     if isinstance(h := getattr(entry, "h", None), bytes):

@@ -19,7 +19,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "pack.signature": ("证据包签名无效", "the pack's signature is not valid"),
     "pack.unsigned": (
-        "证据包未签名, 而信任文件要求签名",
+        "证据包未签名，而信任文件要求签名",
         "the pack is unsigned, and the trust file asks for a signature",
     ),
     "pack.signer-unknown": (
@@ -31,7 +31,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the number of entries, or the size, is not what the manifest says",
     ),
     "pack.partial": (
-        "证据包只含部分条目; 缺失类规则无法全部判定",
+        "证据包只含部分条目；缺失类规则无法全部判定",
         "the pack holds a part of the log; not every rule about absence can be decided",
     ),
     "member.altered": (
@@ -53,7 +53,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     # Entries.
     "entry.altered": (
-        "条目与其叶哈希不符, 已被改动",
+        "条目与其叶哈希不符，已被改动",
         "the entry does not have its leaf hash: it was altered",
     ),
     "entry.malformed": ("条目不是规范格式", "the entry is not in its canonical form"),
@@ -66,7 +66,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the signed statement in the entry does not parse",
     ),
     "statement.unverifiable": (
-        "签名无法核验: 节点密钥集不在证据包中",
+        "签名无法核验：节点密钥集不在证据包中",
         "the signature cannot be checked: the node's keyset is not in the pack",
     ),
     "signature.wrong": ("签名不正确", "the signature does not verify"),
@@ -95,7 +95,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the log names no key for its SHA-256 twin",
     ),
     "tree.root": (
-        "按条目重建的树与检查点不符: 有条目被改动、删除或插入",
+        "按条目重建的树与检查点不符：有条目被改动、删除或插入",
         (
             "the tree rebuilt from the entries is not the checkpoint's: entries were altered,"
             " removed or inserted"
@@ -111,7 +111,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "a node was shown another history of this log (fork)",
     ),
     "subject.after-erasure": (
-        "个人主体在删除之后仍有新记录: 其密钥未被销毁",
+        "个人主体在删除之后仍有新记录：其密钥未被销毁",
         "a person is named after the erasure: the key was not destroyed",
     ),
     "subject.no-intent": (
@@ -120,7 +120,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "erasure.twice": ("同一主体被重复删除", "one person was erased twice"),
     "heartbeat.gap": (
-        "心跳间断: 其间日志服务停止或被停止",
+        "心跳间断：其间日志服务停止或被停止",
         "a gap between heartbeats: the log did not run, or was stopped",
     ),
     # Intents and how they end.
@@ -141,7 +141,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "a further attempt without a refusal of the one before",
     ),
     "intent.unclosed": (
-        "许可没有结束记录: 请求可能已执行而未留痕",
+        "许可没有结束记录：请求可能已执行而未留痕",
         "an intent without an end: the request may have run without a record",
     ),
     "intent.under-way": ("请求仍在进行", "a request was still under way"),
@@ -150,7 +150,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "its end lies outside of this pack",
     ),
     "intent.orphaned": (
-        "无人能说明请求如何结束; 内容可能已送达",
+        "无人能说明请求如何结束；内容可能已送达",
         "nobody can say how the request ended; content may have been delivered",
     ),
     "end.no-intent": ("结束记录没有对应的许可", "an end without an intent"),
@@ -180,7 +180,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "receipt.time": ("回执时间不合理", "the receipt's times do not fit"),
     "receipt.witnessed-late": (
-        "密钥到期之后才有见证者看到这些回执: 不能排除是用泄露的旧密钥补签",
+        "密钥到期之后才有见证者看到这些回执：不能排除是用泄露的旧密钥补签",
         (
             "no witness saw these receipts before their keys were over: they could have been signed"
             " later with keys that leaked"
@@ -209,26 +209,26 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the tally is not signed by a key of that node",
     ),
     "tally.ahead": (
-        "证据包末尾: 计数所指回执尚未入日志",
+        "证据包末尾：计数所指回执尚未入日志",
         "at the end of the pack a tally names a receipt that is not logged yet",
     ),
     "tally.missing": (
-        "最后一次计数之后还有回执: 计数声明可能被扣留",
+        "最后一次计数之后还有回执：计数声明可能被扣留",
         "receipts after the last tally: tallies may have been withheld",
     ),
     "tally.no-final": (
-        "密钥集已过期而没有最终计数: 不能排除其后有未记录的执行",
+        "密钥集已过期而没有最终计数：不能排除其后有未记录的执行",
         (
             "a keyset ended without a final tally: unlogged executions after the last one"
             " cannot be excluded"
         ),
     ),
     "execution.unlogged": (
-        "节点链有缺口: 有执行未入日志",
+        "节点链有缺口：有执行未入日志",
         "a gap in the node's chain: something was executed and not logged",
     ),
     "execution.forked": (
-        "节点链分叉: 同一序号有两种历史",
+        "节点链分叉：同一序号有两种历史",
         "the node's chain forks: two histories at one place",
     ),
     "execution.after-final": (
@@ -286,28 +286,28 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "the evidence is not the one that the entry names",
     ),
     "evidence.refused": (
-        "按当时策略、当时时刻重新评估: 不通过",
+        "按当时策略、当时时刻重新评估：不通过",
         "appraised again at its instant under its policy: refused",
     ),
     "evidence.own-policy": (
-        "按审计方自己的策略评估: 不通过",
+        "按审计方自己的策略评估：不通过",
         "appraised under the auditor's own policy: refused",
     ),
     "freshness.note": (
-        "证据的新鲜性所依据的检查点没有受信见证者联署, 或联署过早",
+        "证据的新鲜性所依据的检查点没有受信见证者联署，或联署过早",
         "the note that the evidence answers was not cosigned lately by witnesses we trust",
     ),
     "policy.unknown": (
-        "准入所用策略文件不可得, 无法重放",
+        "准入所用策略文件不可得，无法重放",
         "the policy that the admission used is not available; it cannot be replayed",
     ),
     # Marks.
     "mark.simulated": (
-        "SIMULATED: 部分或全部证据为模拟, 不证明任何硬件",
+        "SIMULATED：部分或全部证据为模拟，不证明任何硬件",
         "SIMULATED: some or all evidence is simulated and proves no hardware",
     ),
     "mark.unwitnessed": (
-        "UNWITNESSED: 信任文件未要求见证者, 运营者可能向他人出示另一份历史",
+        "UNWITNESSED：信任文件未要求见证者，运营者可能向他人出示另一份历史",
         (
             "UNWITNESSED: the trust file asks for no witness; the operator may have shown another"
             " history to somebody else"
@@ -316,7 +316,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     # Promises.
     "promise.invalid": ("承诺不是该日志签发", "not a promise of this log"),
     "promise.broken": (
-        "承诺未兑现: 该位置是另一个条目, 或到期仍没有条目",
+        "承诺未兑现：该位置是另一个条目，或到期仍没有条目",
         "a broken promise: another entry stands there, or none does and its time is over",
     ),
     "promise.pending": (
@@ -342,18 +342,18 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "an anchor record does not show that a third party holds this checkpoint",
     ),
     "anchor.untrusted": (
-        "信任文件未列出该锚定方, 不予采信",
+        "信任文件未列出该锚定方，不予采信",
         "the trust file does not list this anchor: it counts for nothing",
     ),
     "anchor.unpinned": (
-        "记录自洽, 但区块或交易尚未由审计方在链上核对",
+        "记录自洽，但区块或交易尚未由审计方在链上核对",
         (
             "the record holds, but the auditor has not seen its block or transaction on the chain:"
             " look it up and pin it"
         ),
     ),
     "anchor.unverifiable": (
-        "缺少时间戳核验库, 未核验",
+        "缺少时间戳核验库，未核验",
         "not verified: the library for timestamps is not installed",
     ),
     "anchor.required": (
@@ -366,10 +366,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     # Watching.
     "watch.forked": (
-        "日志自相矛盾: 两个已签名检查点不属于同一历史",
+        "日志自相矛盾：两个已签名检查点不属于同一历史",
         "the log contradicts itself: two signed checkpoints of no one history",
     ),
-    "watch.rolled-back": ("日志变短: 已回滚", "the log is shorter than it was: rolled back"),
+    "watch.rolled-back": ("日志变短：已回滚", "the log is shorter than it was: rolled back"),
     "watch.stale": ("检查点不再更新", "no fresh checkpoint is published"),
     "watch.unsigned": (
         "检查点不是受信日志签名",
@@ -378,7 +378,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "watch.unwitnessed": ("见证者联署数量不足", "too few witnesses cosigned"),
     "watch.unreachable": ("日志无法访问", "the log cannot be reached"),
     "watch.entry": (
-        "条目与其包含证明不符, 或不是规范格式",
+        "条目与其包含证明不符，或不是规范格式",
         "an entry does not fit its proof, or is not in its form",
     ),
 }

@@ -127,7 +127,8 @@ def _show(report: Report, lang: str) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for head in report.heads:
         name = f"checkpoint ({head.world})" if not zh else f"检查点 ({head.world})"
-        table.add_row(name, f"{head.size} · {head.root.hex()[:16]}… · {len(head.witnesses)} W")
+        seen = f"{len(head.witnesses)} 个见证者" if zh else f"{len(head.witnesses)} witnesses"
+        table.add_row(name, f"{head.size} · {head.root.hex()[:16]}… · {seen}")
     _show_anchors(table, report, zh=zh)
     rows = (
         ("条目", "entries", f"{report.entries} / {report.extent.size}"),
@@ -191,17 +192,45 @@ def explain(
 @command.command("diff")
 @click.argument("left", type=file_type)
 @click.argument("right", type=file_type)
+@lang_option
 @json_option
-def diff(left: Path, right: Path, as_json: bool) -> None:
+def diff(left: Path, right: Path, lang: str, as_json: bool) -> None:
     """Compare two packs of one log; exit 1 if they contradict each other."""
     found = comparing.compare(left, right)
     if as_json:
         print_json(found.to_json())
     else:
-        for name, value in found.to_json().items():
-            click.echo(f"{name:22} {value}")
+        _show_difference(found, lang)
     if found.contradictory:
         sys.exit(EXIT_REFUTED)
+
+
+def _show_difference(found: comparing.Difference, lang: str) -> None:
+    zh = lang == "zh"
+    only = found.documents
+    rows = [
+        ("相同的条目", "entries in both", str(found.common)),
+        ("仅左包有", "only in the left pack", str(found.only_left)),
+        ("仅右包有", "only in the right pack", str(found.only_right)),
+        ("同一位置内容不同", "at one index, but different", str(found.differing)),
+        ("仅一方有的文件", "documents that only one has", f"{only[0]} / {only[1]}"),
+    ]
+    if found.first_differing:
+        rows.append(("位置", "where", ", ".join(map(str, found.first_differing))))
+    rows += [
+        ("检查点冲突", "checkpoints at odds", f"{size} ({world})") for size, world in found.heads
+    ]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name_zh, name_en, value in rows:
+        table.add_row(name_zh if zh else name_en, value)
+    console = Console()
+    console.print(table)
+    if not found.same_log:
+        console.print("[red]不是同一个日志[/]" if zh else "[red]they are of two logs[/]")
+    elif found.contradictory:
+        console.print("[red]两包相互矛盾[/]" if zh else "[red]they CONTRADICT each other[/]")
+    else:
+        console.print("[green]两包一致[/]" if zh else "[green]they agree[/]")
 
 
 @command.command("table")
