@@ -25,14 +25,20 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 class Office:
     """A gateway's address for administrators, with one token."""
 
-    def __init__(self, url: str, token: Path, ca: Path | None = None) -> None:
+    def __init__(self, url: str | None, token: Path | None, ca: Path | None = None) -> None:
+        self._url, self._token, self._ca = url, token, ca
+
+    def _client(self) -> httpx.Client:
+        url, token, ca = self._url, self._token, self._ca
+        if url is None or token is None:
+            raise UsageError("administration: name --gateway and --token-file")
         try:
             secret = token.read_text("utf-8").strip()
         except (OSError, ValueError) as exc:
             raise UsageError(f"{token}: cannot be read") from exc
         socket = url.removeprefix("unix:") if url.startswith("unix:") else None
         transport = httpx.HTTPTransport(uds=socket) if socket else None
-        self._client = httpx.Client(
+        return httpx.Client(
             base_url="http://administration" if socket else url,
             transport=transport,
             verify=str(ca) if ca else True,
@@ -49,7 +55,7 @@ class Office:
             TransportError: it cannot be reached.
         """
         try:
-            with self._client as client:
+            with self._client() as client:
                 answer = client.request(verb, path, **more)
         except httpx.HTTPError as exc:
             raise TransportError(f"administration: {type(exc).__name__}") from exc
@@ -70,17 +76,18 @@ class Office:
 
 
 @click.group("admin")
-@click.option("--gateway", required=True, envvar="MIFENG_ADMIN", help="unix:PATH or https://…")
+@click.option("--gateway", envvar="MIFENG_ADMIN", help="unix:PATH or https://…")
 @click.option(
     "--token-file",
     type=_file,
-    required=True,
     envvar="MIFENG_ADMIN_TOKEN_FILE",
     help="File with your token (`mifeng keys admin` makes one).",
 )
 @click.option("--ca", type=_file, help="CA bundle, for https.")
 @click.pass_context
-def command(ctx: click.Context, gateway: str, token_file: Path, ca: Path | None) -> None:
+def command(
+    ctx: click.Context, gateway: str | None, token_file: Path | None, ca: Path | None
+) -> None:
     """Do what belongs to your role: system, security or audit; the log records it."""
     ctx.obj = Office(gateway, token_file, ca)
 

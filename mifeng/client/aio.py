@@ -295,8 +295,6 @@ class AsyncClient:
                 await self.attest(model)
         raise RefusedError("node.unavailable", "no further attested node serves this model")
 
-    # Asking.
-
     async def infer(
         self,
         model: str,
@@ -357,7 +355,7 @@ class AsyncClient:
             operation: `oip.infer`, `openai.chat.completions`, …
             deadline_s: seconds from now.
             isolation: 32 bytes; requests with the same value may share caches on the node.
-            subject: reference to the person it is about, 32 bytes; see `protocol.subject`.
+            subject: see `infer`.
             progress: told about the body's progress.
         """
         avoid: set[bytes] = set()
