@@ -44,7 +44,7 @@ async def attended(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
     """Return what `work` returns; a program that leaves cancels it.
 
     Raises:
-        CancelledError: nobody waits for the answer any more.
+        RefusedError: `request.cancelled`: nobody waits for the answer any more.
     """
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_gone(request))
@@ -52,6 +52,8 @@ async def attended(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
+            await asyncio.wait((task,))
+            raise RefusedError("request.cancelled", "the program has gone")
         return await task
     finally:
         gone.cancel()

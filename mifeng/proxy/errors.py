@@ -28,6 +28,7 @@ STATUS: Final = {
     "operation.unknown": 400,
     "request.too_large": 413,
     "request.timeout": 408,
+    "request.cancelled": 499,
     "deadline.expired": 504,
     "queue.timeout": 504,
     "quota.exceeded": 429,

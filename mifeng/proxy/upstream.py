@@ -7,7 +7,7 @@ out; requests go on meanwhile with what is trusted, so none waits for an apprais
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -91,11 +91,8 @@ class Upstream:
     async def stream(self, model: str, body: bytes, *, operation: str, api: str) -> AnswerStream:
         """Send an OpenAI body and return its answer as it arrives; see `ending`."""
         self._noted(model)
-        try:
+        with self._counting(api):
             return await self._client.open_stream(model, body, operation=operation)
-        except MifengError:
-            self.counts.ended(api, "refused")
-            raise
 
     @asynccontextmanager
     async def ending(self, stream: AnswerStream, *, api: str) -> AsyncIterator[None]:
@@ -122,8 +119,16 @@ class Upstream:
             await stream.aclose()
 
     async def _counted(self, work: Coroutine[Any, Any, Answer], api: str) -> Answer:
-        try:
+        with self._counting(api):
             answer = await work
+        self.counts.ended(api, "verified")
+        return answer
+
+    @contextlib.contextmanager
+    def _counting(self, api: str) -> Iterator[None]:
+        """Count how a request failed, if it does."""
+        try:
+            yield
         except RefusedError:
             self.counts.ended(api, "refused")
             raise
@@ -133,8 +138,6 @@ class Upstream:
         except asyncio.CancelledError:
             self.counts.ended(api, "cancelled")
             raise
-        self.counts.ended(api, "verified")
-        return answer
 
     # Attestation ahead of need.
 

@@ -141,6 +141,52 @@ async def test_a_program_that_leaves_gives_its_work_up() -> None:
     assert 'outcome="cancelled"} 1' in upstream.counts.text()
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_program_that_leaves_before_the_answer_gives_its_work_up(*, stream: bool) -> None:
+    """Whole answers too, and streams that have not begun."""
+    ended = asyncio.Event()
+
+    class Slow(Client):
+        async def _wait(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async def ask(self, *_: object, **__: object) -> None:
+            await self._wait()
+
+        async def open_stream(self, *_: object, **__: object) -> None:
+            await self._wait()
+
+    upstream = Upstream(Slow(), strict=False)  # type: ignore[arg-type]
+    body = json.dumps(ASK | {"stream": stream}).encode()
+    messages: list[dict[str, object]] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": body, "more_body": False},
+    ]
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0)
+        return messages.pop()
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    await Fronts(upstream, token=None).app()(scope, receive, send)  # type: ignore[arg-type]
+    assert ended.is_set()
+    assert sent[0]["status"] == 499
+    assert 'outcome="cancelled"} 1' in upstream.counts.text()
+
+
 async def test_bodies_pass_as_they_are() -> None:
     """Tools, formats, several choices: what a model can do is the model's to say."""
     body = {
