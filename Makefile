@@ -28,7 +28,8 @@ test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 cover: $(STAMP)  ## every branch of attestation/ is taken by its own tests, or this fails
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/unit/attestation tests/unit/policies tests/threats \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q tests/unit/attestation tests/unit/policies \
+	  tests/threats/test_attested_machines.py tests/threats/test_machine_and_log.py \
 	  --cov=attestation --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 lint: $(STAMP)  ## ruff, spelling
