@@ -29,6 +29,11 @@ from gateway.auditlog.guard import Mark
 from gateway.auditlog.log import AuditLog
 from gateway.auditlog.notices import Notice, Notices
 from gateway.auditlog.places import PostgresGuardPlace, PostgresPlace
+from mifeng.audit.export import Choice, export
+from mifeng.audit.pack import Pack
+from mifeng.audit.postgres_source import PostgresSource
+from mifeng.crypto import sm3
+from mifeng.errors import UsageError
 from mifeng.protocol import checkpoint, entries
 from mifeng.protocol.checkpoint import LogPin
 from mifeng.protocol.merkle import SM3
@@ -236,6 +241,43 @@ async def test_rare_entries_are_told_to_everybody(settings: LogConfig) -> None:
     await log.close()
     listener.close()
     assert not [notice for notice in heard if notice.type == "INTENT"]
+
+
+# -- auditors ---------------------------------------------------------------------------------
+
+
+async def test_an_auditor_reads_one_state_while_gateways_append(
+    settings: LogConfig, tmp_path: Path
+) -> None:
+    """What is appended after the source was opened is not seen, and nothing can be written."""
+    log = await start(settings, "g1")
+    made = await log.intent(h=h(1), keyset=KEYSET, tenant="t", deadline=NOW)
+    done = await log.completion(h=h(1), intent=made.index, receipt=RECEIPT)
+    await log.put_blob(b"a document")
+    shown = log.publish()
+    assert isinstance(settings.path, PostgresPlace)
+    place = (settings.path.dsn, settings.path.schema)
+    with PostgresSource.of_file(*place) as source:
+        await log.intent(h=h(2), keyset=KEYSET, tenant="t", deadline=NOW)
+        assert (source.origin, source.size) == (ORIGIN, shown.tree.size)
+        assert source.of_request(h(1)) == [made.index, done.index]
+        assert source.of_request(h(2)) == []
+        assert source.of_type("KEY") == [0]
+        assert source.blob(sm3(b"a document")) == b"a document"
+        assert source.blob(bytes(32)) is None
+        out = tmp_path / "p.zip"
+        export(source, [shown.note], out, choice=Choice(), now=NOW)
+        with pytest.raises(UsageError, match="read-only"):
+            source._rows("INSERT INTO kinds VALUES ('X', 0)")
+    await log.close()
+    with Pack(out) as pack:
+        assert pack.manifest.count == shown.tree.size
+        assert mth([data for _, data in pack.entries(0)]) == shown.checkpoint.root
+    with pytest.raises(UsageError, match="meta"):
+        PostgresSource.of_file(settings.path.dsn, "no_such_log")
+    (tmp_path / "dsn").write_text("host=/nowhere dbname=postgres")
+    with pytest.raises(UsageError, match="PostgreSQL"):
+        PostgresSource.of_file(tmp_path / "dsn")
 
 
 # -- guards -----------------------------------------------------------------------------------
