@@ -7,6 +7,8 @@ docs/attestation/intel.md records the last run.
 
 import sys
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from attestation.dcap.collateral import sort
 from attestation.dcap.pck import SGX_EXTENSIONS, read_pck
 from attestation.dcap.quote import SGX, TDX, parse
@@ -15,7 +17,7 @@ from attestation.evidence import Collateral, Role
 from attestation.intel_tdx.verifier import IntelTdxVerifier
 from attestation.x509 import Certificate, load_certificate
 from tests.fuzz.drive import Target, main
-from tests.harness.tee.intel import ENCLAVE, LEAF, NOW, TD, Encoding, sgx_extension
+from tests.harness.tee.intel import ENCLAVE, LEAF, NOW, TD, sgx_extension
 
 _KIND = "intel-tdx"
 _COLLATERAL = TD.collateral()

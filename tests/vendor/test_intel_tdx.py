@@ -1,5 +1,6 @@
 """Every TDX sample the manifest of the evidence collection judges, with its verdict."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def tdx(  # noqa: PLR0917 - a row reads from left to right
     at: str,
     verdict: str,
     code: str,
-    status: dict[str, str | None] | None = None,
+    status: Mapping[str, str | None] | None = None,
     **expected: str,
 ) -> Row:
     """Return a row with collateral in one document."""
