@@ -6,36 +6,18 @@ that it is evidence and not an assessment, and its number.
 Source: docs/compliance.md; ISO 19005-2.
 """
 
-import logging
-from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
-from io import BytesIO
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
-
-from mifeng.errors import UsageError
+from typing import Final, Literal
 
 from . import fonts
 from .charts import Chart
-from .content import COLOURS, Content, Row, compose
-from .drawing import GRID, INK, PALE, WIDTH, Line, Rect
+from .content import COLOURS, Row, compose
+from .drawing import INK, PALE, WIDTH, Line, Rect
 from .items import Profile
+from .pen import FLOOR, LEADING, LEFT, RIGHT, TOP, Cell, Pen, Table, rgb
 from .signals import Signals
-from .typesetting import wrap
 
-if TYPE_CHECKING:
-    from fpdf import FPDF
-
-PAGE: Final = (595.28, 841.89)
-LEFT: Final = 43.0
-RIGHT: Final = PAGE[0] - 43.0
-TOP: Final = 56.0
-FLOOR: Final = PAGE[1] - 56.0
-_LEADING: Final = 1.5
-_UNKNOWN: Final = "?"
-_BULLET: Final = "• "
-_HANGING: Final = "   "
-"""As wide as a bullet."""
 _LACK: Final = "#8a2a22"
 
 
@@ -56,7 +38,7 @@ def to_pdf(
     """
     family = fonts.find(font)
     content = compose(profile, signals, lang=lang, now=now)
-    writer = _Writer(content, family, now)
+    writer = Pen(content, family, now)
     _cover(writer)
     _charts(writer)
     _items(writer)
@@ -64,138 +46,7 @@ def to_pdf(
     return writer.finish()
 
 
-class _Writer:
-    """A pen that knows where it is on the page."""
-
-    def __init__(self, content: Content, family: fonts.Family, now: int) -> None:
-        try:
-            from fpdf import FPDF
-        except ImportError as exc:
-            raise UsageError("pdf: install mifeng[pdf]") from exc
-        # Both narrate the subsetting of each table.
-        for name in ("fontTools.subset", "fpdf"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        self.content = content
-        self.pdf = FPDF(unit="pt", format="A4", enforce_compliance="PDF/A-2U")
-        self.pdf.set_auto_page_break(auto=False)
-        self.pdf.set_lang("zh-CN" if content.lang == "zh" else "en")
-        self.pdf.set_title(content.title)
-        self.pdf.set_creation_date(datetime.fromtimestamp(now, UTC))
-        for style, face in (("", family.regular), ("B", family.bold)):
-            self.pdf.add_font(
-                "body",
-                style=style,
-                fname=str(face.path),
-                collection_font_number=face.number,
-            )
-        self._covered = _covered(self.pdf)
-        self.y = TOP
-        self.pdf.add_page()
-
-    def known(self, text: str) -> str:
-        """Return text without what the font cannot write: a log's names may hold any character."""
-        return "".join(char if ord(char) in self._covered else _UNKNOWN for char in text)
-
-    def put(self, x: float, baseline: float, text: str) -> None:
-        self.pdf.text(x, baseline, self.known(text))
-
-    def font(self, size: float, *, bold: bool = False, colour: str = INK) -> None:
-        self.pdf.set_font("body", "B" if bold else "", size)
-        self.pdf.set_text_color(*_rgb(colour))
-
-    def wrapped(self, text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-        self.font(size, bold=bold)
-        return wrap(self.known(text), width, self.pdf.get_string_width)
-
-    def need(self, height: float) -> bool:
-        """Begin a page if so much does not fit on this one; returns whether it did."""
-        if self.y + height <= FLOOR or self.y == TOP:
-            return False
-        self.pdf.add_page()
-        self.y = TOP
-        return True
-
-    def paragraph(
-        self,
-        text: str,
-        size: float = 10,
-        *,
-        bold: bool = False,
-        colour: str = INK,
-        x: float = LEFT,
-        width: float = RIGHT - LEFT,
-    ) -> None:
-        for line in self.wrapped(text, width, size, bold=bold):
-            self.need(size * _LEADING)
-            self.font(size, bold=bold, colour=colour)
-            self.put(x, self.y + size * 1.1, line)
-            self.y += size * _LEADING
-
-    def heading(self, text: str, *, room: float = 60) -> None:
-        self.y += 18 if self.y > TOP else 0
-        self.need(room)
-        self.pdf.start_section(text)
-        self.paragraph(text, 13, bold=True)
-        self.y += 3
-        self.rule(LEFT, RIGHT, INK, 1.2)
-        self.y += 8
-
-    def rule(self, left: float, right: float, colour: str, width: float) -> None:
-        self.pdf.set_draw_color(*_rgb(colour))
-        self.pdf.set_line_width(width)
-        self.pdf.line(left, self.y, right, self.y)
-
-    def box(self, x: float, width: float, height: float, fill: str) -> None:
-        self.pdf.set_fill_color(*_rgb(fill))
-        self.pdf.rect(x, self.y, width, height, style="F")
-
-    def banner(self, text: str, fill: str, edge: str, *, bold: bool = False) -> None:
-        lines = self.wrapped(text, RIGHT - LEFT - 24, 10.5, bold=bold)
-        height = len(lines) * 10.5 * _LEADING + 12
-        self.need(height)
-        self.box(LEFT, RIGHT - LEFT, height, fill)
-        self.box(LEFT, 4, height, edge)
-        top = self.y
-        self.y += 6
-        self.paragraph(text, 10.5, bold=bold, x=LEFT + 16, width=RIGHT - LEFT - 24)
-        self.y = top + height + 8
-
-    def finish(self) -> bytes:
-        """Put the foot on every page and return the file."""
-        from fpdf.fonts import TTFFont
-
-        pages = self.pdf.pages_count
-        content = self.content
-        for number in range(1, pages + 1):
-            self.pdf.page = number
-            self.font(8, colour=PALE)
-            left = f"{content.facts[0][1]} · {content.word('short-notice')}"
-            right = content.word("page").format(page=number, pages=pages)
-            measure = self.pdf.get_string_width
-            foot = PAGE[1] - 30
-            self.put(LEFT, foot, wrap(left, 380, measure)[0])
-            self.put(RIGHT - measure(right), foot, right)
-        made = BytesIO()
-        self.pdf.output(made)
-        for font in self.pdf.fonts.values():
-            if isinstance(font, TTFFont):
-                font.ttfont.close()
-        return made.getvalue()
-
-
-def _covered(pdf: "FPDF") -> Collection[int]:
-    """Return the characters that the body font has."""
-    from fpdf.fonts import TTFFont
-
-    font = pdf.fonts["body"]
-    return font.cmap.keys() if isinstance(font, TTFFont) else ()
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def _cover(writer: _Writer) -> None:
+def _cover(writer: Pen) -> None:
     content = writer.content
     writer.y += 24
     writer.pdf.start_section(content.title)
@@ -232,11 +83,11 @@ def _cover(writer: _Writer) -> None:
     writer.y = TOP
 
 
-def _notice(writer: _Writer) -> None:
+def _notice(writer: Pen) -> None:
     text, size = writer.content.notice, 11.0
     lines = writer.wrapped(text, RIGHT - LEFT - 28, size, bold=True)
-    height = len(lines) * size * _LEADING + 22
-    writer.pdf.set_draw_color(*_rgb(INK))
+    height = len(lines) * size * LEADING + 22
+    writer.pdf.set_draw_color(*rgb(INK))
     writer.pdf.set_line_width(1.5)
     writer.pdf.rect(LEFT, writer.y, RIGHT - LEFT, height)
     top = writer.y
@@ -245,7 +96,7 @@ def _notice(writer: _Writer) -> None:
     writer.y = top + height + 12
 
 
-def _counts(writer: _Writer) -> None:
+def _counts(writer: Pen) -> None:
     counts = writer.content.counts
     wide = (RIGHT - LEFT - 12 * (len(counts) - 1)) / len(counts)
     for place, (support, name, count) in enumerate(counts):
@@ -258,7 +109,7 @@ def _counts(writer: _Writer) -> None:
     writer.y += 52
 
 
-def _charts(writer: _Writer) -> None:
+def _charts(writer: Pen) -> None:
     content = writer.content
     writer.heading(content.word("charts"))
     wide = (RIGHT - LEFT - 30) / 2
@@ -276,7 +127,7 @@ def _high(chart: Chart, wide: float) -> float:
     return chart.drawing.height * wide / WIDTH + 22 + legend + (28 if chart.remark else 0) + 16
 
 
-def _figure(writer: _Writer, chart: Chart, x: float, wide: float) -> None:
+def _figure(writer: Pen, chart: Chart, x: float, wide: float) -> None:
     at = writer.content.at
     top = writer.y
     writer.font(10, bold=True)
@@ -285,7 +136,7 @@ def _figure(writer: _Writer, chart: Chart, x: float, wide: float) -> None:
     if chart.legend:
         left = x
         for fill, words in chart.legend:
-            writer.pdf.set_fill_color(*_rgb(fill))
+            writer.pdf.set_fill_color(*rgb(fill))
             writer.pdf.rect(left, y, 7, 7, style="F")
             writer.font(8, colour=PALE)
             writer.put(left + 10, y + 7, words[at])
@@ -298,15 +149,15 @@ def _figure(writer: _Writer, chart: Chart, x: float, wide: float) -> None:
     writer.y = top
 
 
-def _draw(writer: _Writer, chart: Chart, x: float, y: float, scale: float) -> None:
+def _draw(writer: Pen, chart: Chart, x: float, y: float, scale: float) -> None:
     pdf = writer.pdf
     for shape in chart.drawing.shapes:
         if isinstance(shape, Rect):
-            pdf.set_fill_color(*_rgb(shape.fill))
+            pdf.set_fill_color(*rgb(shape.fill))
             place = (x + shape.x * scale, y + shape.y * scale)
             pdf.rect(*place, shape.width * scale, shape.height * scale, style="F")
         elif isinstance(shape, Line):
-            pdf.set_draw_color(*_rgb(shape.stroke))
+            pdf.set_draw_color(*rgb(shape.stroke))
             pdf.set_line_width(shape.width * scale)
             ends = (shape.x1, shape.y1, shape.x2, shape.y2)
             x1, y1, x2, y2 = (v * scale for v in ends)
@@ -318,66 +169,7 @@ def _draw(writer: _Writer, chart: Chart, x: float, y: float, scale: float) -> No
             writer.put(left, y + shape.y * scale, shape.text)
 
 
-Cell = list[tuple[str, str, bool]]
-"""Lines of a table's cell: text, colour, whether bold."""
-
-
-class _Table:
-    """Rows that stay whole where they fit on a page; the head is repeated."""
-
-    SIZE = 8.5
-
-    def __init__(self, writer: _Writer, widths: Sequence[float], head: Sequence[str]) -> None:
-        self.writer, self.widths = writer, widths
-        self.head = [self.cell(i, [(name, INK, True)]) for i, name in enumerate(head)]
-        if head:
-            self.draw(self.head, INK)
-
-    def cell(self, column: int, paragraphs: Cell) -> Cell:
-        width = self.widths[column] - 8
-        made: Cell = []
-        for text, colour, bold in paragraphs:
-            bullet = _BULLET if text.startswith(_BULLET) else ""
-            rest = text.removeprefix(bullet)
-            lines = self.writer.wrapped(rest, width - 8 * bool(bullet), self.SIZE, bold=bold)
-            made += [
-                ((bullet if place == 0 else _HANGING) + line if bullet else line, colour, bold)
-                for place, line in enumerate(lines)
-            ]
-        return made
-
-    def row(self, cells: Sequence[Cell], tag: tuple[int, str] | None = None) -> None:
-        """Write a row; `tag` is a column whose cell gets a filled background."""
-        made = [self.cell(i, cell) for i, cell in enumerate(cells)]
-        lines = max(map(len, made))
-        step = self.SIZE * _LEADING
-        room = int((FLOOR - TOP - 40) / step)
-        for start in range(0, lines, room):
-            part = [cell[start : start + room] for cell in made]
-            high = max(map(len, part)) * step + 9
-            if self.writer.need(high) and self.head:
-                self.draw(self.head, INK)
-            self.draw(part, GRID, tag if start == 0 else None)
-
-    def draw(self, cells: Sequence[Cell], edge: str, tag: tuple[int, str] | None = None) -> None:
-        writer, step = self.writer, self.SIZE * _LEADING
-        x, top = LEFT, writer.y + 4
-        for column, (cell, width) in enumerate(zip(cells, self.widths, strict=True)):
-            if tag and tag[0] == column and cell:
-                writer.y = top - 1
-                writer.font(self.SIZE)
-                wide = max(writer.pdf.get_string_width(line) for line, _, _ in cell) + 8
-                writer.box(x - 4, wide, step * len(cell) + 2, tag[1])
-            for place, (line, colour, bold) in enumerate(cell):
-                writer.font(self.SIZE, bold=bold, colour=colour)
-                writer.put(x, top + place * step + self.SIZE * 1.1, line)
-            x += width
-        writer.y = top + max(map(len, cells)) * step + 4
-        writer.rule(LEFT, RIGHT, edge, 0.6)
-        writer.y += 1
-
-
-def _items(writer: _Writer) -> None:
+def _items(writer: Pen) -> None:
     content = writer.content
     writer.heading(content.word("items"), room=140)
     names = ("item", "title", "strength", "support", "held")
@@ -385,12 +177,12 @@ def _items(writer: _Writer) -> None:
     widths = (
         (72, 92, 40, 70, RIGHT - LEFT - 274) if narrow else (76, 96, 50, 92, RIGHT - LEFT - 314)
     )
-    table = _Table(writer, widths, [content.word(name) for name in names])
+    table = Table(writer, widths, [content.word(name) for name in names])
     for row in content.rows:
         _row(table, row, content.word)
 
 
-def _row(table: _Table, row: Row, word: Callable[[str], str]) -> None:
+def _row(table: Table, row: Row, word: Callable[[str], str]) -> None:
     held: Cell = [(f"• {line}", INK, False) for line in row.held]
     if row.missing:
         held.append((word("missing"), _LACK, True))
@@ -407,18 +199,18 @@ def _row(table: _Table, row: Row, word: Callable[[str], str]) -> None:
     table.row(cells, tag=(3, COLOURS[row.support]))
 
 
-def _annexes(writer: _Writer) -> None:
+def _annexes(writer: Pen) -> None:
     content = writer.content
     writer.heading(content.word("findings"))
     if content.findings:
-        table = _Table(writer, (48, 132, RIGHT - LEFT - 280, 100), ())
+        table = Table(writer, (48, 132, RIGHT - LEFT - 280, 100), ())
         for finding in content.findings:
             table.row([[(each, INK, False)] for each in finding])
     else:
         writer.paragraph(content.word("none"))
     writer.heading(content.word("kinds"))
     head = (content.word("kind"), content.word("count"))
-    table = _Table(writer, (160, RIGHT - LEFT - 160), head)
+    table = Table(writer, (160, RIGHT - LEFT - 160), head)
     for name, count in content.kinds:
         table.row([[(name, INK, False)], [(f"{count:,}", INK, False)]])
     notes: list[tuple[Literal["caveats", "footnotes"], list[str]]] = [
