@@ -85,6 +85,8 @@ class Summary:
     waiting: str = ""
     """Code of what the run waits out now; empty while items finish."""
     codes: dict[str, int] = field(default_factory=dict)
+    firsts: dict[str, str] = field(default_factory=dict)
+    """Of each code, the first item that ended with it."""
 
     @property
     def settled(self) -> int:
@@ -201,6 +203,7 @@ class _Run:
             self.summary.failed += not done.ok and done.code != INTERRUPTED
             if done.code:
                 self.summary.codes[done.code] = self.summary.codes.get(done.code, 0) + 1
+                self.summary.firsts.setdefault(done.code, done.source)
             self.told(self.summary)
 
     async def _one(self, item: items.Item) -> tuple[Done, bytes | None, bytes | None]:

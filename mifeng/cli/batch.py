@@ -12,6 +12,7 @@ from mifeng.batch import items
 from mifeng.batch.manifest import Manifest
 from mifeng.batch.report import Reporter, duration
 from mifeng.batch.run import PATIENCE_S, Options, Summary, run
+from mifeng.errors import RefusedError, TransportError
 
 from .options import client, config_option, json_option, print_json
 
@@ -82,6 +83,9 @@ def submit(
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from here")
         context.exit(STOPPED)
+    except (RefusedError, TransportError):
+        console.print("nobody could be asked; the same command goes on from here")
+        raise
     finally:
         manifest.close()
     report = _report(summary, time.monotonic() - began)
@@ -117,6 +121,7 @@ def _report(summary: Summary, seconds: float) -> dict[str, Any]:
         "interrupted": summary.interrupted,
         "retried": summary.retried,
         "codes": summary.codes,
+        "firsts": summary.firsts,
         "seconds": round(seconds, 2),
         "per_hour": round(summary.done / seconds * 3600) if summary.done else 0,
     }
@@ -133,5 +138,6 @@ def _say(console: Console, report: dict[str, Any], out: Path) -> None:
         highlight=False,
     )
     for code, count in report["codes"].items():
-        console.print(f"  {count:,} × {code}", highlight=False)
+        first = report["firsts"][code]
+        console.print(f"  {count:,} × {code}, first {first}", highlight=False, soft_wrap=True)
     console.print(f"results, receipts and manifest.jsonl: {out}", highlight=False, soft_wrap=True)
