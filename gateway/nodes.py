@@ -19,7 +19,7 @@ from attestation.errors import AttestationError
 from attestation.policy import Policy
 from mifeng.crypto import CryptoError, sm3
 from mifeng.crypto.signatures import VerifyKey
-from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError
+from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError, UsageError
 from mifeng.floors import Floors
 from mifeng.protocol import dsse, entries, receipt
 from mifeng.protocol.keyset import Keyset, LogIdentity
@@ -283,7 +283,7 @@ class Nodes:
                 floors=self._floors.now,
             )
         if isinstance(verdict, Lease):
-            await asyncio.to_thread(self._floors.learn, verdict.key.claims)
+            await self._learn(verdict)
         node.renewed = now
         blobs = await self._keep_blobs(bundle)
         if isinstance(verdict, Rejection):
@@ -310,6 +310,13 @@ class Nodes:
         node.leases[verdict.digest] = verdict
         self.changed.set()
         log.info("node.admitted", node=node.node_id, tier=verdict.key.tier.label)
+
+    async def _learn(self, lease: Lease) -> None:
+        """Raise the floors; what cannot be written down holds for this process, and is logged."""
+        try:
+            await asyncio.to_thread(self._floors.learn, lease.key.claims)
+        except (OSError, UsageError) as exc:
+            log.error("floors.failed", node=lease.node_id, exception=type(exc).__name__)
 
     async def _keep_blobs(self, bundle: Bundle) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         put = self._audit.put_blob

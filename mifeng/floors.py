@@ -46,20 +46,22 @@ class Floors:
     def learn(self, claims: Sequence[Claims]) -> None:
         """Raise the floors to claims that were just accepted; return when they are on disk.
 
-        Another process may write the same file: its floors are kept.
+        Another process may write the same file: its floors are kept. Where this raises, the floors
+        are raised for this process, and written the next time.
 
         Raises:
             UsageError: the file was damaged meanwhile.
             OSError: it cannot be written.
         """
         with self._lock:
-            before = {**self._now}
-            for name, number in self._read().items():
-                before[name] = max(number, before.get(name, number))
-            raised = raise_floors(before, claims)
-            if raised != self._now:
-                self._write(raised)
-                self._now = raised
+            self._now = raise_floors(self._now, claims)
+            kept = self._read()
+            merged = dict(self._now)
+            for name, number in kept.items():
+                merged[name] = max(number, merged.get(name, number))
+            self._now = MappingProxyType(merged)
+            if merged != kept:
+                self._write(merged)
 
     def _read(self) -> Mapping[str, int]:
         if self._path is None:

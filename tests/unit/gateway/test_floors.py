@@ -55,6 +55,16 @@ def state(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 _HONEST = SimulatedVerifier.verify
 
 
+def no_space(**_arguments: object) -> None:
+    """Make no file, as a full disk does."""
+    disk_full(0)
+
+
+def disk_full(_handle: int) -> None:
+    """Fail as a full disk does."""
+    raise OSError(28, "No space left on device")
+
+
 def test_floors_outlive_the_process(tmp_path: Path) -> None:
     """What was accepted is remembered by the next process, and older collateral is a downgrade."""
     path = tmp_path / "deep" / "floors"
@@ -105,19 +115,20 @@ def test_a_damaged_file_is_an_error_not_a_fresh_start(tmp_path: Path, raw: bytes
 def test_a_write_that_fails_leaves_the_old_floors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error is the caller's, nothing half written stays, and memory is not ahead of disk."""
+    """The error is the caller's, nothing half written stays, and the next time it is written."""
     path = tmp_path / "floors"
     floors = Floors(path)
     floors.learn([replace(td(18), ratchets={"a": 1})])
 
-    def full(_handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("mifeng.floors.os.fsync", full)
+    monkeypatch.setattr("mifeng.floors.os.fsync", disk_full)
     with pytest.raises(OSError, match="space"):
         floors.learn([replace(td(18), ratchets={"a": 2})])
-    assert dict(floors.now) == dict(Floors(path).now) == {"a": 1}
+    assert dict(Floors(path).now) == {"a": 1}
+    assert dict(floors.now) == {"a": 2}
     assert [each.name for each in tmp_path.iterdir()] == ["floors"]
+    monkeypatch.undo()
+    floors.learn([replace(td(18), ratchets={})])
+    assert dict(Floors(path).now) == {"a": 2}
 
 
 def client(world: World, path: Path) -> AsyncClient:
@@ -198,6 +209,11 @@ async def test_a_gateway_refuses_a_downgrade_after_a_restart(
     assert await admitted()
     state(monkeypatch, 4)
     assert not await admitted()
+    # What cannot be written down keeps nobody out.
+    state(monkeypatch, 6)
+    with monkeypatch.context() as full:
+        full.setattr("mifeng.floors.tempfile.mkstemp", no_space)
+        assert await admitted()
     await log.close()
     (entry,) = (each for each in appended if isinstance(each, NodeRejected))
     assert entry.findings == ("policy.downgrade",)
