@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from accel_backends.errors import BackendError
@@ -20,10 +21,12 @@ from mifeng.protocol.body import OPENAI_CHAT, OPENAI_COMPLETIONS
 
 from .engines import EngineError, Job, Ran
 from .openai_api import Ask, Shape, parse
-from .pacing import Beat, Pacing
+from .pacing import FRAME_BYTES, Beat, Pacing
 
 _INLINE_BYTES: Final = 16 * 1024
 """Shorter requests are turned into tokens at once; longer ones would hold up the loop."""
+_TEXT_BYTES: Final = 24
+"""Text of a tick that fits beside an event's other parts: a thousand bytes a second."""
 _FINISH: Final = {Reason.STOP: "stop", Reason.LENGTH: "length"}
 _FAILURE: Final = {
     Reason.DEADLINE: "deadline.expired",
@@ -49,7 +52,7 @@ class LlmEngine:
     ) -> None:
         """Take a running model and the name it is served as."""
         self._model, self._name, self._clock = model, name, clock
-        self.pacing = pacing
+        self.pacing = _roomy(pacing, name)
         operations = {OPENAI_COMPLETIONS} | ({OPENAI_CHAT} if model.template else set())
         self.operations = frozenset(operations)
         where = model.placement
@@ -196,6 +199,21 @@ class _Output:
         if reason not in _FINISH:
             raise EngineError(_FAILURE[reason], "the answer was cut short")
         return _FINISH[reason], usage
+
+
+def _roomy(pacing: Pacing | None, name: str) -> Pacing | None:
+    """Return the pacing with frames enough for an event of each tick, whatever the model's name.
+
+    An event that did not fit would show its text a tick late, and each one more than the last.
+    """
+    if pacing is None:
+        return None
+    shape = Shape(
+        operation=OPENAI_CHAT, id="chatcmpl-" + 16 * "0", created=0, model=name, include_usage=True
+    )
+    # `created` has ten digits and not one.
+    size = len(shape.piece("", first=True)) + 9 + _TEXT_BYTES
+    return replace(pacing, frames=max(pacing.frames, -(-size // FRAME_BYTES)))
 
 
 def _drain(queue: deque[T]) -> list[T]:

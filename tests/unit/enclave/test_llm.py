@@ -13,7 +13,7 @@ from accel_backends.llm.text import TextStream
 from enclave.engines import EngineError, Job
 from enclave.llm import LlmEngine, _Output
 from enclave.openai_api import events
-from enclave.pacing import Beat
+from enclave.pacing import Beat, Pacing
 from examples.chat.folder import write
 from mifeng.errors import PeerError
 from mifeng.protocol.messages import Message, MessageType
@@ -242,6 +242,18 @@ async def test_frames_of_different_answers_look_the_same(loaded: LanguageModel) 
     assert all(count % FAST.round_ticks == 0 for count in counts)
 
 
+@pytest.mark.parametrize(("name", "frames"), [("chat", 1), ("m" * 40, 2), ("m" * 128, 2)])
+def test_a_tick_has_room_for_its_event(loaded: LanguageModel, name: str, frames: int) -> None:
+    """Events carry the model's name: a long one gets more frames, or text would fall behind."""
+    made = LlmEngine(loaded, name=name, backend="onnxruntime", pacing=FAST)
+    assert made.pacing is not None
+    assert made.pacing.frames == frames
+    more = LlmEngine(loaded, name=name, backend="o", pacing=Pacing(frames=4))
+    assert more.pacing is not None
+    assert more.pacing.frames == 4
+    assert LlmEngine(loaded, name=name, backend="o", pacing=None).pacing is None
+
+
 async def test_an_answer_that_begins_with_half_a_character_comes_through(
     loaded: LanguageModel,
 ) -> None:
@@ -325,10 +337,16 @@ def bent(number: int, message: Message) -> Sequence[Message]:
     return [Message(message.type, bytes(payload))]
 
 
+def drawn_out(running: LanguageModel) -> LlmEngine:
+    """Return an engine whose streams have sixteen frames at least, however quick it is."""
+    pacing = Pacing(tick_s=0.001, frames=1, round_ticks=16)
+    return LlmEngine(running, name="chat", backend="onnxruntime", pacing=pacing)
+
+
 @pytest.mark.parametrize("lie", [dropped, doubled, swapped(), bent])
 async def test_a_gateway_that_touches_a_stream_is_caught(loaded: LanguageModel, lie: Any) -> None:
     """Dropping, repeating, exchanging and bending frames all end the client's exchange."""
-    world = ChatWorld(engine=engine(loaded), lie=lie)
+    world = ChatWorld(engine=drawn_out(loaded), lie=lie)
     with pytest.raises(PeerError):
         await world.chat(document(stream=True, max_tokens=60))
 
@@ -346,10 +364,10 @@ async def test_frames_of_another_stream_do_not_pass(loaded: LanguageModel) -> No
         return taken if message.type is MessageType.FRAME and number == 4 else [message]
 
     body = document(stream=True, max_tokens=60)
-    await ChatWorld(engine=engine(loaded), lie=takes).chat(body)
+    await ChatWorld(engine=drawn_out(loaded), lie=takes).chat(body)
     assert len(taken) == 1
     with pytest.raises(PeerError):
-        await ChatWorld(engine=engine(loaded), lie=gives).chat(body)
+        await ChatWorld(engine=drawn_out(loaded), lie=gives).chat(body)
 
 
 async def test_whole_answers_cannot_be_exchanged(loaded: LanguageModel) -> None:
@@ -364,9 +382,9 @@ async def test_whole_answers_cannot_be_exchanged(loaded: LanguageModel) -> None:
         return [others.pop(0)] if others else [message]
 
     body = document(stream=True, max_tokens=30)
-    await ChatWorld(engine=engine(loaded), lie=takes).chat(body)
+    await ChatWorld(engine=drawn_out(loaded), lie=takes).chat(body)
     with pytest.raises(PeerError):
-        await ChatWorld(engine=engine(loaded), lie=gives).chat(body)
+        await ChatWorld(engine=drawn_out(loaded), lie=gives).chat(body)
 
 
 async def test_delaying_changes_nothing_but_the_time(loaded: LanguageModel) -> None:
@@ -381,7 +399,7 @@ async def test_delaying_changes_nothing_but_the_time(loaded: LanguageModel) -> N
         return said
 
     body = document(stream=True, max_tokens=60)
-    world = ChatWorld(engine=engine(loaded), lie=late)
+    world = ChatWorld(engine=drawn_out(loaded), lie=late)
     pieces, done, _ = await world.chat(body)
     assert done.problem is None
     assert text_of(b"".join(pieces)) == text_of(await answer(loaded, body))
@@ -394,7 +412,7 @@ async def test_a_truncated_stream_is_not_an_answer(loaded: LanguageModel) -> Non
     def cut(number: int, message: Message) -> Sequence[Message]:
         return [] if number > 3 else [message]
 
-    world = ChatWorld(engine=engine(loaded), lie=cut)
+    world = ChatWorld(engine=drawn_out(loaded), lie=cut)
     with pytest.raises(MifengError):
         await world.chat(document(stream=True, max_tokens=60))
 
