@@ -8,6 +8,7 @@ the time, without and with the page job beside it.
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -28,26 +29,34 @@ from examples.ocr.models import read_models
 from mifeng.demo.cluster import ROOT, Cluster
 
 from .hop import echo
-from .load import Client
+from .load import Client, cpu_seconds
 from .memory import peak_mib
 from .systems import NODE_LIMITS, model_entry
 from .timing import percentile
 
+COLUMNS: Final = (
+    "items",
+    "per s",
+    "per hour",
+    "processor s each",
+    "per hour and core",
+    "client MiB",
+)
 PAGE: Final = ROOT / "examples" / "ocr" / "invoice.png"
 
 
-def _alone(pages: int) -> float:
-    """Return the seconds the pipeline itself takes for so many pages."""
+def _alone(pages: int) -> dict[str, float]:
+    """Return the seconds, of the clock and of processors, the pipeline takes for so many pages."""
     options = LoadOptions(devices=(DeviceRequest(ep="CPUExecutionProvider"),))
     backend = load("onnxruntime", allowed={"onnxruntime"})
     pipeline = ocr.load(backend, read_models(), options=options)
     image = np.array([PAGE.read_bytes()], dtype=object)
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda _: pipeline.infer({"image": image}, {}), range(pages)))
-    seconds = time.perf_counter() - began
+    found = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
     pipeline.close()
-    return seconds
+    return found
 
 
 class _Job:
@@ -57,8 +66,15 @@ class _Job:
         command = [sys.executable, "-m", "mifeng.cli", "batch", "submit", "--json", "--jobs", "4"]
         command += ["-c", str(cluster.directory / "client.yaml"), "-m", model, "-o", str(out)]
         self._process = subprocess.Popen([*command, str(source)], cwd=ROOT, stdout=subprocess.PIPE)
-        self._began = time.perf_counter()
+        self._began, self._cluster = time.perf_counter(), cluster
+        self._before = self._cpu()
         self.peak_mib = 0.0
+
+    def _cpu(self) -> float:
+        """Return what everybody has used: node, gateway, and clients that have ended."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        running = sum(cpu_seconds(each.pid) for each in self._cluster.processes())
+        return running + ended.ru_utime + ended.ru_stime
 
     @property
     def running(self) -> bool:
@@ -80,7 +96,8 @@ class _Job:
         if report["failed"] or self._process.returncode:
             raise RuntimeError(f"the batch failed: {report}")
         wall = time.perf_counter() - self._began
-        return report | {"wall_s": wall, "client_peak_mib": self.peak_mib}
+        used = self._cpu() - self._before
+        return report | {"wall_s": wall, "cpu_s": used, "client_peak_mib": self.peak_mib}
 
 
 def _latencies(asking: Client, seconds: float) -> list[float]:
@@ -95,7 +112,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure pages, rows and interactive latency beside the pages."""
-    pages, items = (6, 200) if quick else (24, 1000)
+    pages, items = (4, 200) if quick else (24, 1000)
     with tempfile.TemporaryDirectory(prefix="mifeng-") as name:
         folder = Path(name)
         write(folder / "ocr")
@@ -130,7 +147,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
             node = peak_mib(cluster.nodes[0].pid)
     return {
         "pages": pages,
-        "alone_s": alone,
+        "alone": alone,
         "sealed": sealed,
         "rows": rows,
         "interactive": {"alone": _spread(quiet), "beside pages": _spread(busy)},
@@ -138,21 +155,28 @@ def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
+def through(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return what went through, a row for each job: its name, then `COLUMNS`."""
+    made = []
+    for name, items, found in (
+        ("OCR pages, the pipeline alone", result["pages"], result["alone"]),
+        ("OCR pages, sealed batch", result["pages"], result["sealed"]),
+        ("rows of 30 numbers, sealed batch", result["rows"]["total"], result["rows"]),
+    ):
+        rate, cpu = items / found["wall_s"], found["cpu_s"] / items
+        memory = f"{found['client_peak_mib']:.0f}" if "client_peak_mib" in found else ""
+        hourly = f"{rate * 3600:,.0f}", f"{cpu:.3f}", f"{3600 / cpu:,.0f}"
+        made.append((name, str(items), f"{rate:.2f}", *hourly, memory))
+    return made
+
+
 def show(result: Mapping[str, Any], console: Console) -> None:
     """Print throughput, memory, and what interactive requests notice."""
-    pages, sealed, rows = result["pages"], result["sealed"], result["rows"]
-    small = rows["client_peak_mib"]
     made = Table(title="through")
-    for column in ("", "items", "per s", "per hour", "client MiB"):
-        made.add_column(column, justify="right" if column else "left")
-    for name, count, seconds, memory in (
-        ("OCR pages, the pipeline alone", pages, result["alone_s"], None),
-        ("OCR pages, sealed batch", pages, sealed["wall_s"], sealed["client_peak_mib"]),
-        ("rows of 30 numbers, sealed batch", rows["total"], rows["wall_s"], small),
-    ):
-        rate = count / seconds
-        shown = f"{memory:.0f}" if memory else ""
-        made.add_row(name, str(count), f"{rate:.2f}", f"{rate * 3600:,.0f}", shown)
+    for column in ("", *COLUMNS):
+        made.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    for row in through(result):
+        made.add_row(*row)
     console.print(made)
     told = Table(title="an interactive request of 1 KiB")
     for column in ("", "p50 ms", "p99 ms", "requests"):

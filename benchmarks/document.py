@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .batch import COLUMNS as BATCH_COLUMNS
+from .batch import through
 from .crypto import BEST, MIB, OFF
 from .crypto_node import LANES, SINGLE
 from .crypto_worker import LEAF_BYTES, LEAVES, SIZES, SM2_BATCH
+from .hop import SIZES as HOP_SIZES
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "performance.md"
 _PLACE: Final = re.compile(r"(<!-- table ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -168,6 +171,26 @@ def hop(results: Results) -> str:
     )
 
 
+def proxy(results: Results) -> str:
+    """Return the proxy at every size."""
+    found = results["proxy"]["result"]
+    return _contest(
+        [{**row, "side": f"{size}, {row['side']}"} for size in HOP_SIZES for row in found[size]]
+    )
+
+
+def batch(results: Results) -> str:
+    """Return what goes through, and what interactive requests notice."""
+    found = results["batch"]["result"]
+    first = _table(("", *BATCH_COLUMNS), through(found))
+    beside = [
+        [name, f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", str(row["requests"])]
+        for name, row in found["interactive"].items()
+    ]
+    head = ("an interactive request of 1 KiB", "p50 ms", "p99 ms", "requests")
+    return f"{first}\n{_table(head, beside)}"
+
+
 def log(results: Results) -> str:
     """Return the audit log's rates."""
     found = results["log"]["result"]
@@ -217,6 +240,8 @@ TABLES: Final[Mapping[str, Callable[[Results], str]]] = {
     "ratios": ratios,
     "crypto-node": crypto_node,
     "hop": hop,
+    "proxy": proxy,
+    "batch": batch,
     "log": log,
     "attestation": attestation,
     "fraud-mlp": lambda results: _contest(results["e2e"]["result"]["fraud-mlp"]),
