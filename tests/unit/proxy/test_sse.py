@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mifeng.proxy.sse import DONE, LastWord
 
-EVENT = b'data: {"choices":[{"delta":{"content":"data: [DON"}}]}\n\n'
+EVENT = b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n'
 
 
 def cut(stream: bytes, sizes: list[int]) -> list[bytes]:
@@ -40,3 +40,13 @@ def test_events_do_not_wait_for_each_other() -> None:
     """An event that is no mark leaves at once, whole."""
     last = LastWord()
     assert last.push(EVENT) == EVENT
+
+
+def test_half_an_event_waits_for_its_other_half() -> None:
+    """What may follow it is an error event, which must not be read as part of it."""
+    last = LastWord()
+    assert last.push(EVENT + EVENT[:20]) == EVENT
+    assert last.push(EVENT[20:-1]) == b""
+    assert last.push(EVENT[-1:]) == EVENT
+    windows = EVENT.replace(b"\n", b"\r\n")
+    assert last.push(windows + b"data") == windows
