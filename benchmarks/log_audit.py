@@ -29,7 +29,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print one table."""
-    table = Table(title="verifying an audit pack")
+    table = Table(title="verifying an audit pack", box=None)
     columns = {
         "entries": "entries",
         "jobs": "processes",
