@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -129,6 +129,8 @@ class Executor:
         self._clock = clock
         self._unwrapping, self._signing = Together(unwrap), Together(sign)
         self.active = 0
+        self._owing = 0
+        """Requests decided upon whose end has not been handed over."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.draining = False
@@ -158,11 +160,24 @@ class Executor:
             await _slot(arrived)
             await _deliver(emit, Message(MessageType.PROBLEM, refusal.problem.encode()))
             return
-        if reason := self._busy(exchange):
-            statement = await self._not_claimed(exchange, reason)
-            await _deliver(emit, Message(MessageType.STATEMENT, statement))
-            return
-        await self._claimed(exchange, source, emit)
+        with self._owed():
+            if reason := self._busy(exchange):
+                statement = await self._not_claimed(exchange, reason)
+                await _deliver(emit, Message(MessageType.STATEMENT, statement))
+                return
+            await self._claimed(exchange, source, emit)
+
+    @contextlib.contextmanager
+    def _owed(self) -> Iterator[None]:
+        """Not be idle before the end of a request has left: who drains cancels what is idle."""
+        self._owing += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self._owing -= 1
+            if not self._owing:
+                self.idle.set()
 
     async def stop(self) -> None:
         """Cancel every exchange and wait until each claim has signed how it ended."""
@@ -277,7 +292,6 @@ class Executor:
         answer, sealer = exchange.opened.seal_response(now=int(self._clock()))
         exchange.answer = answer.encode()
         self.active += 1
-        self.idle.clear()
         exchange.epoch.running += 1
         try:
             try:
@@ -288,8 +302,8 @@ class Executor:
             finally:
                 memoryview(exchange.body)[:] = bytes(len(exchange.body))
                 self.active -= 1
-                if self.active == 0:
-                    self.idle.set()
+            if exchange.last is not None:  # sealed to its end: what broke later was only tidying
+                outcome, reason = receipt.COMPLETED, ""
             if reason and reason != _CANCELLED:
                 data = jsonc.dumps({"code": reason})
                 exchange.last = self._seal(exchange, sealer, FrameType.ERROR, data, final=True)

@@ -19,7 +19,7 @@ from typing import Final
 from mifeng.errors import MalformedError
 from mifeng.protocol import dsse, jsonc
 from mifeng.protocol.entries import INTENT_TYPE, MAX_ENTRY
-from mifeng.protocol.receipt import MARKS, OUTCOMES, bucket_usage
+from mifeng.protocol.receipt import MARKS, MAX_STATEMENT_BYTES, OUTCOMES, bucket_usage
 
 _SIGNATURE_BYTES: Final = 64
 _MAX_USAGE_KEYS: Final = 16
@@ -201,7 +201,7 @@ def statement(data: bytes) -> dsse.Envelope | None:
 
 def receipt(payload: bytes) -> SaidReceipt | None:
     """Return the receipt that a payload is, or None if that is left to the strict reader."""
-    said = _RECEIPT.fullmatch(payload)
+    said = _RECEIPT.fullmatch(payload) if len(payload) <= MAX_STATEMENT_BYTES else None
     if said is None or not _usage(said["usage"]) or (marks := _marks(said["marks"])) is None:
         return None
     return SaidReceipt(

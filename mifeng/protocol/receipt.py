@@ -13,7 +13,7 @@ Source: docs/spec/receipt.md.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Final, Self
 
 from mifeng.crypto import sm3
@@ -281,6 +281,10 @@ def verify_receipt(statement: bytes, key: VerifyKey) -> Receipt:
     return Receipt.decode(_verified(statement, RECEIPT_TYPE, key))
 
 
+_MINT: Final = object()
+"""Handed to `VerifiedReceipt` by `verify_receipts` and by nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedReceipt:
     """A statement that `verify_receipts` found to be signed by a key, and what it says."""
@@ -288,6 +292,11 @@ class VerifiedReceipt:
     statement: bytes
     key: VerifyKey
     receipt: Receipt
+    mint: InitVar[object]
+
+    def __post_init__(self, mint: object) -> None:
+        if mint is not _MINT:
+            raise TypeError("a VerifiedReceipt is made by verify_receipts() only")
 
     def of(self, statement: bytes, key: VerifyKey) -> Receipt:
         """Return the receipt if this is about exactly that statement and key.
@@ -319,7 +328,7 @@ def verify_receipts(
         try:
             if isinstance(payload, PeerError):
                 raise _not_this_node(payload)
-            results[place] = VerifiedReceipt(*claims[place], Receipt.decode(payload))
+            results[place] = VerifiedReceipt(*claims[place], Receipt.decode(payload), _MINT)
         except PeerError as exc:
             results[place] = exc
     return [results[place] for place in range(len(claims))]

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from enclave.engines import Job
 from enclave.intents import Noted
+from enclave.pacing import Pacing
 from enclave.server import Attest, NodeServer
 from mifeng.protocol.header import Header
 from mifeng.protocol.link import LinkFrame, LinkKind
@@ -167,6 +170,69 @@ async def test_a_drain_that_runs_out_of_time_still_ends_in_receipts() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert epoch.count == 1
+
+
+async def test_the_last_answer_and_the_last_refusal_leave_before_a_drained_node_stops() -> None:
+    """Their ends are signed with others' a turn later: the drain waits for that, not for work."""
+    world = World()
+    trusted = await world.trusted()
+    gate = asyncio.Event()
+    gate.set()
+    out: list[list[MessageType]] = [[], []]
+
+    async def run(number: int) -> None:
+        request, noted = start(world, trusted)
+        frames = Held([m.payload for m in request[1:]], gate)
+
+        async def emit(message: Message) -> None:
+            out[number].append(message.type)
+
+        await world.executor.exchange(noted, request[0].payload, frames, emit)
+
+    async def attest(_: bytes) -> bytes:
+        return b""
+
+    node = server(world, attest)
+    first = asyncio.create_task(run(0))
+    while not world.executor.active:
+        await asyncio.sleep(0)
+    draining = asyncio.create_task(node.drain(5))
+    second = asyncio.create_task(run(1))
+    await asyncio.gather(first, second, draining)
+    assert out[0][-1] is MessageType.STATEMENT
+    assert out[1] == [MessageType.STATEMENT]
+    assert not world.executor.undelivered
+
+
+async def test_what_breaks_after_the_final_frame_leaves_a_receipt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer is sealed to its end and tidying up fails: no frame follows, one receipt does."""
+
+    class Unhurried(EchoEngine):
+        """Is paced."""
+
+        pacing = Pacing()
+
+    async def untidy(*_: object, **__: object) -> AsyncIterator[tuple[bytes, bool]]:
+        yield b"whole", True
+        raise TimeoutError
+
+    monkeypatch.setattr("enclave.executor.paced", untidy)
+    world = World(engine=Unhurried())
+    node = await world.trusted()
+    ask = Ask(
+        tenant="bank-a",
+        model="echo",
+        operation="oip.infer",
+        deadline=world.now + 60,
+        stream=True,
+    )
+    state = begin(node, ask, now=world.now)
+    request = [state.exchange.opening(), *state.exchange.body([b"x"])]
+    answer, done = await world.finish(state, world.relay(request))
+    assert (answer, done.receipt.outcome, done.problem) == (b"whole", "completed", None)
+    assert world.keyring.active.count == 1
 
 
 async def test_an_engine_that_breaks_gives_a_failed_receipt() -> None:

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from mifeng.audit import forms
-from mifeng.protocol import dsse, entries
+from mifeng.protocol import dsse, entries, jsonc
+from mifeng.protocol.receipt import MAX_STATEMENT_BYTES
 from tests.fuzz.drive import mutate
 from tests.unit.audit.fuzz import fuzz, same_completion, same_intent, same_receipt
 from tests.unit.audit.made import Made
@@ -73,6 +74,15 @@ def test_base64_has_one_spelling(made: Made) -> None:
     at = data.rindex(b'=="}]') - 1
     data[at] = data[at] + 1 if data[at] not in b"Zz9" else data[at] - 1
     assert forms.completion(bytes(data)) is None
+
+
+def test_a_receipt_longer_than_any_is_left_to_the_strict_reader(made: Made) -> None:
+    """A name of thousands of letters among its usage, which fits into an entry all the same."""
+    said = jsonc.loads(payload_of(made))
+    assert isinstance(said, dict)
+    payload = jsonc.dumps({**said, "usage": {"a" * MAX_STATEMENT_BYTES: 256}})
+    assert forms.receipt(payload) is None
+    same_receipt(payload)
 
 
 def test_mutations_are_read_alike(made: Made) -> None:

@@ -43,3 +43,27 @@ async def test_what_just_left_on_a_broken_connection_leaves_again(tmp_path: Path
         await asyncio.sleep(0.05)
     assert world.executor.undelivered == [b"receipt"]
     await node.drain(0)
+
+
+async def test_what_left_in_ten_busy_seconds_is_all_unsure(tmp_path: Path) -> None:
+    """Five thousand statements just written: all leave again, none makes a gap."""
+    world = World()
+
+    async def attest(_: bytes) -> bytes:
+        return b""
+
+    node = NodeServer(
+        executor=world.executor, watch=world.watch, attest=attest, node_id="node-1", capacity=4
+    )
+    await node.start(f"unix:{tmp_path / 'n'}")
+    made = [b"%d" % number for number in range(5000)]
+    world.executor.undelivered += made
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "n"))
+    await asyncio.sleep(0.05)
+    await node._deliver_kept()
+    assert await statements(reader) == made
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.05)
+    assert world.executor.undelivered == made
+    await node.drain(0)

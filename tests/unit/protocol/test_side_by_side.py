@@ -8,8 +8,8 @@ import pytest
 from mifeng.crypto.signatures import SigningKey
 from mifeng.errors import MalformedError, PeerError, ReceiptRejectedError, UsageError
 from mifeng.protocol import receipt
-from mifeng.protocol.messages import MessageType
-from mifeng.protocol.receipt import VerifiedReceipt, verify_receipt, verify_receipts
+from mifeng.protocol.messages import Message, MessageType
+from mifeng.protocol.receipt import Receipt, VerifiedReceipt, verify_receipt, verify_receipts
 from mifeng.protocol.session import (
     Ask,
     Done,
@@ -80,6 +80,24 @@ def test_many_receipts_are_verified_as_one_by_one() -> None:
     assert isinstance(verify_receipts(claims)[1], MalformedError)
 
 
+def test_only_the_verifier_says_that_a_receipt_is_verified() -> None:
+    """Nobody else makes one, and none is turned into one about something else."""
+    key = SigningKey.generate("sm2")
+    statement = samples.receipt().sign(key)
+    verified = checked(samples.receipt(), key)
+    with pytest.raises(TypeError):
+        VerifiedReceipt(statement, key.verify_key(), verified.receipt, object())
+    with pytest.raises(TypeError):
+        replace(verified, statement=b"another", mint=object())
+
+
+def checked(made: Receipt, key: SigningKey) -> VerifiedReceipt:
+    """Return a receipt that a key signed, verified."""
+    (found,) = verify_receipts([(made.sign(key), key.verify_key())])
+    assert isinstance(found, VerifiedReceipt)
+    return found
+
+
 async def test_a_receipt_verified_before_is_still_compared_with_the_exchange() -> None:
     """The right one is taken; one that was verified for another statement or key is not."""
     world = World()
@@ -94,15 +112,14 @@ async def test_a_receipt_verified_before_is_still_compared_with_the_exchange() -
             (found,) = verify_receipts([(message.payload, node.verify_key)])
             assert isinstance(found, VerifiedReceipt)
             verified.append(found)
-            for wrong in (
-                replace(found, statement=b"another"),
-                replace(found, key=SigningKey.generate("sm2").verify_key()),
-            ):
-                with pytest.raises(ReceiptRejectedError):
+            own = world.keyring.active.sign["sm2"]
+            foreign = checked(replace(found.receipt, h=bytes(32)), own)
+            for wrong in (foreign, checked(found.receipt, SigningKey.generate("sm2"))):
+                with pytest.raises(ReceiptRejectedError, match="another one"):
                     step(current, message, now=world.now, verified=wrong)
-            foreign = replace(found, receipt=replace(found.receipt, h=bytes(32)))
+            swapped = Message(MessageType.STATEMENT, foreign.statement)
             with pytest.raises(ReceiptRejectedError, match="request"):
-                step(current, message, now=world.now, verified=foreign)
+                step(current, swapped, now=world.now, verified=foreign)
             current, _ = step(current, message, now=world.now, verified=found)
             assert isinstance(current, WaitRecord)
         else:
