@@ -1,8 +1,9 @@
 """Which of the crypto suites that a client accepts its policy leaves to it, and in which order.
 
     allow      the client's list, in the client's order
-    prefer     sm-pq before the others: used with every node that offers it
-    require    sm-pq alone: nodes without it are refused
+    prefer     sm-pq before the others: used with every node that offers it; a gateway that offers
+               only other nodes avoids it
+    require    sm-pq alone: nodes without it are refused, whatever the gateway offers
 
 The policy orders and narrows what a client lists; it adds nothing. One that wants sm-pq where the
 client does not list it is an error, not a silent weaker choice.

@@ -7,7 +7,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import policies
-from attestation.policy import Policy
 from mifeng.crypto import CryptoError
 from mifeng.crypto.keyfiles import read_signing_key
 from mifeng.crypto.signatures import SigningKey
@@ -102,20 +101,12 @@ class ClientConfig(_Strict):
             pin = self.log.pin()
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
+        raw = self._policy_bytes()  # read once: suites and policy are of the same document
         try:
-            names = policies.choose(self._policy_bytes(), self.suites)
+            names, policy = policies.choose(raw, self.suites), policies.parse(raw)
         except policies.PolicyError as exc:
             raise UsageError(f"policy: {exc}") from exc
-        return Terms(
-            policy=self.read_policy(), log=pin, suites=tuple(SUITES[name] for name in names)
-        )
-
-    def read_policy(self) -> Policy:
-        """Return the policy named or pointed to; raises `UsageError`."""
-        try:
-            return policies.parse(self._policy_bytes())
-        except policies.PolicyError as exc:
-            raise UsageError(f"policy: {exc}") from exc
+        return Terms(policy=policy, log=pin, suites=tuple(SUITES[name] for name in names))
 
     def _policy_bytes(self) -> bytes:
         try:
