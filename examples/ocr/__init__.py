@@ -1,1 +1,1 @@
-"""Reading a VAT invoice: models, page, fields."""
+"""Reading a VAT invoice and an identity card: models, pages, fields."""

@@ -1,5 +1,6 @@
-"""Read an invoice on this machine and print its fields: `python -m examples.ocr [IMAGE]`.
+"""Read a page on this machine and print its fields: `python -m examples.ocr [IMAGE]`.
 
+An identity card is known by its label, everything else is read as an invoice.
 The same pipeline a node serves, without a gateway and without a seal.
 """
 
@@ -11,13 +12,13 @@ from time import perf_counter
 import numpy as np
 
 from accel_backends import DeviceRequest, LoadOptions, load, ocr
-from examples.ocr.fields import FieldsError, extract
+from examples.ocr import fields, identity
 from examples.ocr.models import read_models
 from examples.ocr.render_invoice import PAGE
 
 
 def main(path: Path) -> None:
-    """Read one page, print its lines row by row, then the fields if it is an invoice."""
+    """Read one page, print its lines row by row, then the fields it has."""
     backend = load("onnxruntime", allowed={"onnxruntime"})
     devices = (DeviceRequest(ep="CPUExecutionProvider"),)
     pipeline = ocr.load(
@@ -31,10 +32,11 @@ def main(path: Path) -> None:
         print(f"{row:3} {score:.3f} {text}")
     print(f"{len(texts)} lines in {seconds:.2f} s on {pipeline.placements[0].device}")
     try:
-        fields = extract(texts, answer["row"].tolist())
-    except FieldsError as error:
-        sys.exit(f"not read as an invoice: {error}")
-    for name, value in asdict(fields).items():
+        kind = identity if identity.is_card(texts) else fields
+        found = kind.extract(texts, answer["row"].tolist())
+    except fields.FieldsError as error:
+        sys.exit(f"not read: {error}")
+    for name, value in asdict(found).items():
         print(f"{name:14} {value}")
 
 

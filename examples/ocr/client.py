@@ -1,4 +1,4 @@
-"""Read an invoice through any Open Inference Protocol server: an ordinary program."""
+"""Read pages through any Open Inference Protocol server: an ordinary program."""
 
 import sys
 from dataclasses import asdict
@@ -6,23 +6,29 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.ocr.fields import FieldsError, extract
+from examples.ocr import fields, identity
 from examples.oip import infer
 
-PAGE = Path(__file__).with_name("invoice.png")
+PAGES = tuple(Path(__file__).with_name(name) for name in ("invoice.png", "identity.png"))
 
 
-def main(url: str, page: Path = PAGE) -> int:
-    """Print the fields of one page; return 1 if it was not read as an invoice."""
+def main(url: str, *pages: Path) -> int:
+    """Print the fields of pages, the two specimens without any; return how many had none."""
+    return sum(_read(url, page) for page in pages or PAGES)
+
+
+def _read(url: str, page: Path) -> int:
     answer = infer(url, "ocr", {"image": np.array([page.read_bytes()], dtype=object)})
     texts = [text.decode() for text in answer.outputs["text"]]
-    print(f"{len(texts)} lines, verified: {answer.headers.get('mifeng-verified')}")
+    verified = answer.headers.get("mifeng-verified")
+    print(f"{page.name}: {len(texts)} lines, verified: {verified}")
     try:
-        fields = extract(texts, answer.outputs["row"].tolist())
-    except FieldsError as error:
-        print(f"not read as an invoice: {error}")
+        kind = identity if identity.is_card(texts) else fields
+        found = kind.extract(texts, answer.outputs["row"].tolist())
+    except fields.FieldsError as error:
+        print(f"not read: {error}")
         return 1
-    for name, value in asdict(fields).items():
+    for name, value in asdict(found).items():
         print(f"  {name:14} {value}")
     return 0
 

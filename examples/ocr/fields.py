@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FieldsError", "Invoice", "extract"]
+__all__ = ["FieldsError", "Invoice", "extract", "join_rows"]
 
 _AMOUNT: Final = re.compile(r"[¥￥]\s*(\d+)\.(\d\d)")
 _DATE: Final = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
@@ -49,7 +49,7 @@ def extract(texts: Sequence[str], rows: Sequence[int]) -> Invoice:
     Raises:
         FieldsError: a field is missing, or net + tax is not the total.
     """
-    joined = _join_rows(texts, rows)
+    joined = join_rows(texts, rows)
     names = [_after(row, "名称") for row in joined if re.search(r"^\W*名称", row)]
     tax_ids = [match[0] for row in joined for match in _TAX_ID.finditer(row)]
     amounts = [int(yuan) * 100 + int(fen) for row in joined for yuan, fen in _AMOUNT.findall(row)]
@@ -73,7 +73,8 @@ def extract(texts: Sequence[str], rows: Sequence[int]) -> Invoice:
     )
 
 
-def _join_rows(texts: Sequence[str], rows: Sequence[int]) -> list[str]:
+def join_rows(texts: Sequence[str], rows: Sequence[int]) -> list[str]:
+    """Return each row's lines, joined by a space, in reading order."""
     joined: dict[int, list[str]] = {}
     for text, row in zip(texts, rows, strict=True):
         joined.setdefault(row, []).append(text)

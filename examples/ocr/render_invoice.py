@@ -70,19 +70,20 @@ def main() -> None:
     page.quantize(64).save(PAGE, optimize=True)
 
 
-def _font(points: int, *, face: str = "Sans", weight: str = "Regular") -> ImageFont.FreeTypeFont:
+def font(points: int, *, face: str = "Sans", weight: str = "Regular") -> ImageFont.FreeTypeFont:
+    """Return a simplified Chinese face of Noto's."""
     path = _FONTS / f"Noto{face}CJK-{weight}.ttc"
     return ImageFont.truetype(path, points, index=_SIMPLIFIED)
 
 
 def _heading(draw: ImageDraw.ImageDraw) -> None:
-    title = _font(46, face="Serif", weight="Bold")
+    title = font(46, face="Serif", weight="Bold")
     draw.text((800, 62), "海岚增值税电子普通发票", BROWN, font=title, anchor="mm")
     draw.line([(520, 98), (1080, 98)], BROWN, 3)
     draw.line([(520, 105), (1080, 105)], BROWN, 1)
-    specimen = _font(26, weight="Bold")
+    specimen = font(26, weight="Bold")
     draw.text((800, 136), "样本 非真实发票 仅供演示", RED, font=specimen, anchor="mm")
-    label, value = _font(24, face="Serif"), _font(24)
+    label, value = font(24, face="Serif"), font(24)
     lines = (
         ("发票代码", "099912345678"),
         ("发票号码", "87654321"),
@@ -107,38 +108,38 @@ def _frame(draw: ImageDraw.ImageDraw) -> None:
         draw.line([(120, top), (120, bottom)], BROWN, 2)
         for i, character in enumerate(text):
             middle = (top + bottom) / 2 + (i - 1) * 42
-            draw.text((95, middle), character, BROWN, font=_font(26, face="Serif"), anchor="mm")
+            draw.text((95, middle), character, BROWN, font=font(26, face="Serif"), anchor="mm")
 
 
 def _party(draw: ImageDraw.ImageDraw, lines: Sequence[tuple[str, str]], *, y: int) -> None:
     for row, (name, text) in enumerate(lines):
-        draw.text((136, y + row * 40), f"{name}:", BROWN, font=_font(24, face="Serif"))
-        draw.text((316, y + row * 40), text, BLACK, font=_font(25))
+        draw.text((136, y + row * 40), f"{name}:", BROWN, font=font(24, face="Serif"))
+        draw.text((316, y + row * 40), text, BLACK, font=font(25))
 
 
 def _items(draw: ImageDraw.ImageDraw) -> None:
     for name, left, right in COLUMNS:
-        draw.text(((left + right) / 2, 402), name, BROWN, font=_font(24, face="Serif"), anchor="mm")
+        draw.text(((left + right) / 2, 402), name, BROWN, font=font(24, face="Serif"), anchor="mm")
     for row, item in enumerate(ITEMS):
         y = 454 + row * 52
         for text, (name, left, right) in zip(item, COLUMNS, strict=True):
             if name in ("单价", "金额", "税额"):
-                draw.text((right - 14, y), text, BLACK, font=_font(25), anchor="rm")
+                draw.text((right - 14, y), text, BLACK, font=font(25), anchor="rm")
             elif left == LEFT:
-                draw.text((left + 12, y), text, BLACK, font=_font(25), anchor="lm")
+                draw.text((left + 12, y), text, BLACK, font=font(25), anchor="lm")
             else:
-                draw.text(((left + right) / 2, y), text, BLACK, font=_font(25), anchor="mm")
+                draw.text(((left + right) / 2, y), text, BLACK, font=font(25), anchor="mm")
 
 
 def _totals(draw: ImageDraw.ImageDraw) -> None:
-    serif, value = _font(24, face="Serif"), _font(25)
+    serif, value = font(24, face="Serif"), font(25)
     draw.text((270, 642), "合    计", BROWN, font=serif, anchor="mm")
     draw.text((1166, 642), "¥94855.00", BLACK, font=value, anchor="rm")
     draw.text((1516, 642), "¥11071.15", BLACK, font=value, anchor="rm")
     draw.text((270, 697), "价税合计(大写)", BROWN, font=serif, anchor="mm")
-    draw.text((490, 697), "壹拾万伍仟玖佰贰拾陆圆壹角伍分", BLACK, font=_font(27), anchor="lm")
+    draw.text((490, 697), "壹拾万伍仟玖佰贰拾陆圆壹角伍分", BLACK, font=font(27), anchor="lm")
     draw.text((1080, 697), "(小写)", BROWN, font=serif, anchor="lm")
-    draw.text((1190, 697), "¥105926.15", BLACK, font=_font(27, weight="Bold"), anchor="lm")
+    draw.text((1190, 697), "¥105926.15", BLACK, font=font(27, weight="Bold"), anchor="lm")
     draw.line([(470, 664), (470, 730)], BROWN, 2)
 
 
@@ -148,18 +149,18 @@ def _signatures(draw: ImageDraw.ImageDraw) -> None:
         (480, "复核", "样例乙"),
         (830, "开票人", "样例丙"),
     ):
-        draw.text((x, 925), f"{name}:", BROWN, font=_font(24, face="Serif"))
-        draw.text((x + 100, 925), person, BLACK, font=_font(24))
-    draw.text((1190, 925), "销售方:(章)", BROWN, font=_font(24, face="Serif"))
+        draw.text((x, 925), f"{name}:", BROWN, font=font(24, face="Serif"))
+        draw.text((x + 100, 925), person, BLACK, font=font(24))
+    draw.text((1190, 925), "销售方:(章)", BROWN, font=font(24, face="Serif"))
     draw.ellipse([1190, 745, 1470, 890], outline=RED, width=5)
-    draw.text((1330, 790), "云栈样例科技", RED, font=_font(24, weight="Bold"), anchor="mm")
-    draw.text((1330, 845), "样本专用章", RED, font=_font(26, weight="Bold"), anchor="mm")
+    draw.text((1330, 790), "云栈样例科技", RED, font=font(24, weight="Bold"), anchor="mm")
+    draw.text((1330, 845), "样本专用章", RED, font=font(26, weight="Bold"), anchor="mm")
 
 
 def _watermark(page: Image.Image) -> None:
     layer = Image.new("L", (700, 160), 0)
     ImageDraw.Draw(layer).text(
-        (350, 80), "样本 SPECIMEN", 255, font=_font(84, weight="Bold"), anchor="mm"
+        (350, 80), "样本 SPECIMEN", 255, font=font(84, weight="Bold"), anchor="mm"
     )
     layer = layer.rotate(18, expand=True)
     tint = Image.new("RGB", layer.size, (244, 232, 226))

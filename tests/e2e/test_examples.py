@@ -29,19 +29,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("ocr", "91999912MA3K57TU8X"),
-        ("fraud", "10000 rows"),
-        ("chat", "The capital of Peru is Lima."),
-        ("embeddings", "SWIFT code"),
-        ("speech", "spoken"),
+        ("ocr", ["91999912MA3K57TU8X", "99991219920229010X"]),
+        ("fraud", ["10000 rows"]),
+        ("chat", ["The capital of Peru is Lima."]),
+        ("embeddings", ["SWIFT code"]),
+        ("speech", ["spoken"]),
     ],
 )
 def test_an_ordinary_program_becomes_sealed(
-    served: tuple[Path, str], name: str, said: str, capsys: pytest.CaptureFixture[str]
+    served: tuple[Path, str], name: str, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The program knows a URL and nothing of us; its results are right."""
     directory, url = served
     example = EXAMPLES[name]
     more = [directory / name / example.table] if example.table else []
     assert import_module(example.client).main(url, *more) == 0
-    assert said in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert [each for each in said if each not in printed] == []
