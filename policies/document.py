@@ -94,8 +94,13 @@ class CaseDocument(_Strict):
 
 
 class PolicyDocument(_Strict):
-    """The whole document."""
+    """The whole document, in form 1.
 
+    Policies are logged, and auditors read them years later. A document says its form; a later
+    form is a class of its own beside this one, which stays.
+    """
+
+    form: Annotated[int, Field(ge=1, le=1)]
     name: Annotated[str, Field(min_length=1, max_length=128)]
     unsafe_allow_simulated: bool
     min_tier: TierName
