@@ -4,7 +4,8 @@ A round asks for the newest checkpoint, proves that it extends the one remembere
 new entry under it. What cannot be of one history is kept as a file that convicts. The monitor
 remembers one checkpoint over restarts, open intents and chain ends in memory; it holds no keys.
 
-What only a whole log shows (appraisals, retries, everything before it began) is `verify`'s.
+What only a whole log shows (appraisals, retries, everything before it began) is `verify`'s, and so
+are nodes' signatures: their keys are in documents beside the log.
 
 Source: docs/spec/log.md §5.4, §7, §8; docs/auditing.md.
 """
@@ -27,7 +28,14 @@ from mifeng.protocol.checkpoint import LogPin, SignedCheckpoint
 from mifeng.protocol.entries import SignedIntent
 from mifeng.protocol.keyset import verify_keys
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof, verify_included
-from mifeng.protocol.receipt import Receipt, Tally, first_prev, link
+from mifeng.protocol.receipt import (
+    RECEIPT_TYPE,
+    TALLY_TYPE,
+    Receipt,
+    Tally,
+    first_prev,
+    link,
+)
 
 from .findings import Finding, Findings
 from .rules import GRACE_S
@@ -126,7 +134,11 @@ class Follower:
             self._found.error("end.other-request", index)
 
     def _receipt(self, index: int, statement: bytes) -> None:
-        payload = dsse.parse(statement).payload
+        envelope = dsse.parse(statement)
+        if envelope.payload_type != RECEIPT_TYPE:
+            self._found.error("receipt.type", index)
+            return
+        payload = envelope.payload
         made = Receipt.decode(payload)
         chain = self._chains.get(made.keyset)
         if chain is None:
@@ -138,7 +150,11 @@ class Follower:
         self._advance(made.keyset, chain)
 
     def _tally(self, index: int, entry: entries.Tally) -> None:
-        said = Tally.decode(dsse.parse(entry.statement).payload)
+        envelope = dsse.parse(entry.statement)
+        if envelope.payload_type != TALLY_TYPE:
+            self._found.error("tally.statement", index)
+            return
+        said = Tally.decode(envelope.payload)
         chain = self._chains.get(said.keyset)
         if chain is None:
             return

@@ -15,9 +15,10 @@ from mifeng.client import ClientConfig
 from mifeng.crypto import sm3
 from mifeng.crypto.signatures import SigningKey
 from mifeng.errors import RefusedError, TransportError
-from mifeng.protocol import entries, merkle
+from mifeng.protocol import dsse, entries, merkle
 from mifeng.protocol.merkle import SM3
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
+from mifeng.protocol.receipt import RECEIPT_TYPE, TALLY_TYPE, Tally
 from tests.unit.audit.made import Made
 
 
@@ -108,7 +109,7 @@ async def test_an_honest_log_is_followed_in_silence(tmp_path: Path) -> None:
     assert await again.round(log.now + 4) == ()
 
 
-COPIES = [made() for _ in range(9)]
+COPIES = [made() for _ in range(10)]
 
 
 async def test_a_rolled_back_or_forked_log_is_convicted(tmp_path: Path) -> None:
@@ -196,6 +197,22 @@ async def test_lies_between_entries_are_found_as_they_come() -> None:
         "late.unfounded",
         "intent.orphaned",
     }
+
+
+async def test_statements_of_another_type_are_no_receipts_and_no_tallies() -> None:
+    """What was signed as something else counts for the monitor as little as for the auditor."""
+    live = Live(COPIES.pop())
+    log = live.made
+    watching = monitor(live)
+    await watching.round(log.now)
+    intent = log.intent()
+    asked, made = log.asked(intent), dsse.parse(log.receipt(intent)).payload
+    said = Tally(keyset=log.keyset, count=log.seq, head=log.prev, final=False, at=log.now)
+    forged = dsse.sign(made, TALLY_TYPE, log.node_key)
+    log.add(entries.Completion(at=log.now, h=asked.h, intent=intent, receipt=forged))
+    forged = dsse.sign(said.encode(), RECEIPT_TYPE, log.node_key)
+    log.add(entries.Tally(at=log.now, node="node-1", keyset=log.keyset, statement=forged))
+    assert set(codes(await watching.round(log.now))) == {"receipt.type", "tally.statement"}
 
 
 async def test_promises_are_kept_in_mind() -> None:
