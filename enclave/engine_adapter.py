@@ -38,7 +38,8 @@ from mifeng.protocol.body import (
 )
 
 from .engine_process import Supervisor
-from .engines import EngineError, Job, Ran
+from .engines import Alone, EngineError, Job, Ran, Turns
+from .lane import tier
 from .llmconfig import EngineConfig
 from .pacing import Pacing
 
@@ -68,9 +69,17 @@ class HttpEngine:
     """What all adapters share: the connection, the key, the child."""
 
     def __init__(
-        self, config: EngineConfig, *, name: str, device: str, pacing: Pacing | None
+        self,
+        config: EngineConfig,
+        *,
+        name: str,
+        device: str,
+        pacing: Pacing | None,
+        lane: Turns | None = None,
     ) -> None:
         """Connect to the engine, starting it if the configuration says how.
+
+        `lane` says when a request may run.
 
         Raises:
             EngineError: it did not become healthy in time.
@@ -79,6 +88,7 @@ class HttpEngine:
         # One line per request would say nothing that the receipts do not.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         self._config, self._name = config, name
+        self.lane: Turns = lane or Alone()
         self.pacing = pacing
         """See `enclave.pacing.Paced`: requests of every adapter may be given up midway."""
         self.operations = frozenset(config.operations)
@@ -173,9 +183,13 @@ class OpenAiEngine(HttpEngine):
 
     async def run(self, job: Job) -> AsyncIterator[bytes]:
         """See `Engine.run`."""
-        content = self._content(job)
+        content, when = self._content(job)
         headers = {"content-type": "application/json"}
-        async with self.ask("POST", _PATHS[job.operation], content, headers) as answer:
+        path = _PATHS[job.operation]
+        async with (
+            self.lane.turn(when),
+            self.ask("POST", path, content, headers) as answer,
+        ):
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
             if kind != ("text/event-stream" if job.stream else "application/json"):
                 raise EngineError("engine.failed", "the engine answered in another form")
@@ -183,8 +197,11 @@ class OpenAiEngine(HttpEngine):
             async for piece in _events(pieces) if job.stream else pieces:
                 yield piece
 
-    def _content(self, job: Job) -> bytes:
-        """Return the request for the engine: the client's bytes, if nothing must change."""
+    def _content(self, job: Job) -> tuple[bytes, Mapping[str, Any]]:
+        """Return the request for the engine, and what its lane reads.
+
+        The request is the client's bytes, if nothing must change.
+        """
         try:
             document = loads_json(bytes(job.body))
         except MalformedError as exc:
@@ -200,10 +217,9 @@ class OpenAiEngine(HttpEngine):
         if self._config.served_model is not None:
             changed["model"] = self._config.served_model
         if changed == document:
-            return bytes(job.body)
-        return json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "surrogatepass"
-        )
+            return bytes(job.body), tier(document)
+        content = json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
+        return content.encode("utf-8", "surrogatepass"), tier(document)
 
 
 def salt(isolation: bytes) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from concurrent.futures import Executor as ThreadPool
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -171,6 +171,14 @@ class Turns(Protocol):
     def turn(self, parameters: Mapping[str, Any], /) -> AbstractAsyncContextManager[None]:
         """Hold a place while a request runs; raises `EngineError`."""
         ...
+
+
+class Alone:
+    """Turns of a model that shares its node with no other: everything runs at once."""
+
+    def turn(self, _: Mapping[str, Any], /) -> AbstractAsyncContextManager[None]:
+        """See `Turns.turn`."""
+        return nullcontext()
 
 
 @contextmanager

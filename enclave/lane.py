@@ -1,15 +1,16 @@
 """Idle work gives way: requests of the lowest priority run only while nothing else is under way.
 
-A nightly batch says `priority` 8 inside the seal, where only the node reads it. Such a request
-waits until no other tensor request is running here, then runs beside at most `width` of its
-kind. What runs already is not stopped, so an urgent request meets at most what one run of each
-takes. Work that has waited `patience_s` waits no longer: a node that is never free would
-otherwise never do it.
+A nightly batch says `priority` 8 inside the seal, a request to a language model `service_tier`
+`flex`; only the node reads it. Such a request waits until no other request is running here,
+whatever its model, streams of text included, then runs beside at most `width` of its kind. What
+runs already is not stopped, so an urgent request meets at most what so many take. Work that has
+waited `patience_s` waits no longer: a node that is never free would otherwise never do it.
 
-Left out: language models, whose slots are shared step by step (docs/llm.md); order among urgent
-requests, which is `enclave.batching`'s.
+Left out: order among urgent requests, which is `enclave.batching`'s; who has which slot of a
+language model (docs/llm.md).
 
-Source: Triton model configuration, `priority`, `timeout`; docs/batching.md.
+Source: Triton model configuration, `priority`, `timeout`; OpenAI API reference, `service_tier`;
+docs/batching.md.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from .engines import EngineError
 
 IDLE: Final = LEVELS
 """The priority that gives way."""
+_FLEX: Final = "flex"
+"""OpenAI's tier for work that may wait."""
 PATIENCE_S: Final = 60.0
 
 
@@ -39,7 +42,7 @@ class LaneLimits:
 
 
 class Lane:
-    """Who may run now, for all tensor models of one node. Belongs to one event loop."""
+    """Who may run now, for all models of one node. Belongs to one event loop."""
 
     def __init__(self, limits: LaneLimits) -> None:
         self._limits = limits
@@ -116,6 +119,11 @@ class Lane:
         if not place.done():
             self._idle += 1
             place.set_result(None)
+
+
+def tier(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a lane reads of a request of the OpenAI API: `flex` is idle work."""
+    return {"priority": IDLE} if document.get("service_tier") == _FLEX else {}
 
 
 def _too_late(place: "asyncio.Future[None]") -> None:

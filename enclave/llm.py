@@ -19,7 +19,7 @@ from accel_backends.llm.text import TextStream
 from mifeng.crypto.randomness import random_bytes
 from mifeng.protocol.body import OPENAI_CHAT, OPENAI_COMPLETIONS
 
-from .engines import EngineError, Job, Ran
+from .engines import Alone, EngineError, Job, Ran, Turns
 from .openai_api import Ask, Shape, parse
 from .pacing import FRAME_BYTES, Beat, Pacing
 
@@ -48,10 +48,12 @@ class LlmEngine:
         name: str,
         backend: str,
         pacing: Pacing | None,
+        lane: Turns | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take a running model and the name it is served as."""
+        """Take a running model, the name it is served as, and who says when it may run."""
         self._model, self._name, self._clock = model, name, clock
+        self._lane: Turns = lane or Alone()
         self.pacing = _roomy(pacing, name)
         operations = {OPENAI_COMPLETIONS} | ({OPENAI_CHAT} if model.template else set())
         self.operations = frozenset(operations)
@@ -72,32 +74,34 @@ class LlmEngine:
             model=self._name,
             include_usage=ask.include_usage,
         )
-        text = TextStream(self._model.tokenizer, ask.stops)
-        output = _Output(asyncio.get_running_loop(), text, job.beat, stops=bool(ask.stops))
-        request = Request(
-            prompt=prompt,
-            tenant=job.tenant,
-            isolation=job.isolation,
-            most=min(ask.most or self._model.limits.context, self._model.limits.context),
-            stop=self._model.stop,
-            sampling=ask.sampling,
-        )
-        try:
-            ticket = self._model.runner.submit(request, output)
-        except BackendError as exc:
-            raise EngineError(exc.code, str(exc)) from None
-        try:
-            whole, first = "", True
-            async for piece in output.texts():
-                if job.stream:
-                    yield shape.piece(piece, first=first)
-                    first = False
-                else:
-                    whole += piece
-        finally:
-            self._model.runner.cancel(ticket)
-        finish, usage = output.result()
-        yield shape.end(finish, usage) if job.stream else shape.whole(whole, finish, usage)
+        async with self._lane.turn(ask.when):
+            text = TextStream(self._model.tokenizer, ask.stops)
+            output = _Output(asyncio.get_running_loop(), text, job.beat, stops=bool(ask.stops))
+            request = Request(
+                prompt=prompt,
+                tenant=job.tenant,
+                isolation=job.isolation,
+                most=min(ask.most or self._model.limits.context, self._model.limits.context),
+                stop=self._model.stop,
+                idle=bool(ask.when),
+                sampling=ask.sampling,
+            )
+            try:
+                ticket = self._model.runner.submit(request, output)
+            except BackendError as exc:
+                raise EngineError(exc.code, str(exc)) from None
+            try:
+                whole, first = "", True
+                async for piece in output.texts():
+                    if job.stream:
+                        yield shape.piece(piece, first=first)
+                        first = False
+                    else:
+                        whole += piece
+            finally:
+                self._model.runner.cancel(ticket)
+            finish, usage = output.result()
+            yield shape.end(finish, usage) if job.stream else shape.whole(whole, finish, usage)
 
     async def close(self) -> None:
         """See `Engine.close`."""

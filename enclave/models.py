@@ -69,13 +69,13 @@ def load(config: NodeConfig, *, pool: ThreadPool) -> Served:
     models: dict[str, Model] = {}
     for each in config.models:
         if each.engine is not None:
-            engines[each.name] = _adapter(each, each.engine)
+            engines[each.name] = _adapter(each, each.engine, lane)
             sums = {role: _sum(path) for role, path in each.files.items()}
             models[each.name] = Model(digest=_digest(each, sums), idempotent=each.idempotent)
             continue
         files = {role: _read(path) for role, path in each.files.items()}
         if each.llm is not None:
-            engines[each.name] = _llm(each, each.llm, files, backend)
+            engines[each.name] = _llm(each, each.llm, files, backend=backend, lane=lane)
             digest = manifest_digest(each, files)
             models[each.name] = Model(digest=digest, idempotent=each.idempotent)
             continue
@@ -114,7 +114,12 @@ def _batcher(config: ModelConfig, pipeline: Pipeline, pool: ThreadPool) -> Infer
 
 
 def _llm(
-    config: ModelConfig, settings: LlmConfig, files: Mapping[str, bytes], backend: Backend
+    config: ModelConfig,
+    settings: LlmConfig,
+    files: Mapping[str, bytes],
+    *,
+    backend: Backend,
+    lane: Lane,
 ) -> Engine:
     from accel_backends import llm
 
@@ -125,7 +130,9 @@ def _llm(
     model = llm.load(
         backend, files, options=_options(config), limits=llm.Limits(**settings.model_dump())
     )
-    return LlmEngine(model, name=config.name, backend=backend.name, pacing=_pacing(config))
+    return LlmEngine(
+        model, name=config.name, backend=backend.name, pacing=_pacing(config), lane=lane
+    )
 
 
 def _embedding(
@@ -148,15 +155,16 @@ def _embedding(
     return EmbeddingEngine(model, name=config.name, backend=backend.name, pool=pool, lane=lane)
 
 
-def _adapter(config: ModelConfig, settings: EngineConfig) -> Engine:
+def _adapter(config: ModelConfig, settings: EngineConfig, lane: Lane) -> Engine:
     from .engine_adapter import OpenAiEngine
     from .oip_adapter import OipHttpEngine
 
     device = ",".join(f"{device.ep}:{device.index}" for device in config.devices)
     try:
         if config.kind == "oip-engine":
-            return OipHttpEngine(settings, name=config.name, device=device, pacing=None)
-        return OpenAiEngine(settings, name=config.name, device=device, pacing=_pacing(config))
+            return OipHttpEngine(settings, name=config.name, device=device, pacing=None, lane=lane)
+        pacing = _pacing(config)
+        return OpenAiEngine(settings, name=config.name, device=device, pacing=pacing, lane=lane)
     except (EngineError, OSError) as exc:
         raise ConfigError(f"models.{config.name}.engine: {exc}") from exc
 

@@ -6,8 +6,8 @@ answer is decoded and encoded again, so that nothing but tensors comes out of it
 Source: KServe Open Inference Protocol v2, REST; its binary tensor data extension.
 """
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
 from mifeng.errors import MalformedError, UsageError
@@ -16,6 +16,7 @@ from mifeng.protocol.codec import u32
 
 from .engine_adapter import HttpEngine
 from .engines import EngineError, Job
+from .lane import IDLE
 
 HEADER_LENGTH: Final = "inference-header-content-length"
 _PREFIX: Final = 4
@@ -31,15 +32,21 @@ class OipHttpEngine(HttpEngine):
             async with self.ask("GET", path) as answer:
                 yield b"".join([piece async for piece in self.whole(answer)])
             return
-        content, size = _request(job.body)
+        content, size, when = _request(job.body)
         headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(size)}
-        async with self.ask("POST", f"{path}/infer", content, headers) as answer:
+        async with (
+            self.lane.turn(when),
+            self.ask("POST", f"{path}/infer", content, headers) as answer,
+        ):
             made = b"".join([piece async for piece in self.whole(answer)])
             yield _response(made, answer.headers.get(HEADER_LENGTH))
 
 
-def _request(body: memoryview) -> tuple[bytes, int]:
-    """Return the HTTP body of a sealed request, and the length of its JSON."""
+def _request(body: memoryview) -> tuple[bytes, int, Mapping[str, Any]]:
+    """Return the HTTP body of a sealed request, the length of its JSON, and what its lane reads.
+
+    Other priorities than idle are the engine's own: it may have another number of levels.
+    """
     try:
         given = OipBody.decode(body, response=False)
         parameters = {**given.parameters, "binary_data_output": True}
@@ -48,7 +55,8 @@ def _request(body: memoryview) -> tuple[bytes, int]:
         )
     except (MalformedError, UsageError) as exc:
         raise EngineError("request.malformed", str(exc)) from None
-    return encoded[_PREFIX:], int.from_bytes(encoded[:_PREFIX], "big")
+    when = given.parameters if given.parameters.get("priority") == IDLE else {}
+    return encoded[_PREFIX:], int.from_bytes(encoded[:_PREFIX], "big"), when
 
 
 def _response(made: bytes, header_length: str | None) -> bytes:

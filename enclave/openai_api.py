@@ -20,6 +20,7 @@ from mifeng.errors import MalformedError
 from mifeng.protocol.body import OPENAI_CHAT, loads_json
 
 from .engines import EngineError
+from .lane import tier
 
 MAX_STOPS: Final = 4
 _COMPLETION_TOKENS: Final = 16
@@ -83,6 +84,8 @@ class Ask:
     stops: tuple[str, ...]
     sampling: Sampling
     include_usage: bool
+    when: Mapping[str, Any] = field(default_factory=dict)
+    """What `lane.Lane` reads: idle work if `service_tier` is `flex`."""
 
 
 def parse(operation: str, body: bytes | memoryview, *, stream: bool) -> Ask:
@@ -123,6 +126,7 @@ def parse(operation: str, body: bytes | memoryview, *, stream: bool) -> Ask:
             top_k=max(_integer(given, "top_k", low=-1) or 0, 0),
             seed=_integer(given, "seed", low=-(1 << 63)),
         ),
+        when=tier(given),
         include_usage=stream and _include_usage(given.get("stream_options", {})),
     )
 

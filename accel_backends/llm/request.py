@@ -75,6 +75,8 @@ class Request:
     """Most tokens of the answer, ≥ 1."""
     tenant: str = ""
     """Who takes turns with others for slots; shares nothing, see `queue`."""
+    idle: bool = False
+    """It takes a slot only if nobody else's request wants one, and never the last."""
     stop: frozenset[int] = frozenset()
     """Tokens that end the answer; they are not part of it."""
     sampling: Sampling = field(default_factory=Sampling)

@@ -4,7 +4,7 @@ One call of `SlotEngine.step`:
 
     1  reap      cancelled and late requests leave; their rows are wiped
     2  admit     waiting requests get free rows, tenants in turn, then their isolation domains,
-                 each up to its quota
+                 each up to its quota; idle ones after all others, and never to the last row
     3  prefill   chunks of prompts, at most `budget` tokens, each row in turn
     4  decode    one token for every row whose prompt is done, in one batch
 
@@ -42,6 +42,7 @@ class SlotEngine:
         self._decoder, self._limits = decoder, limits
         self._rows: list[Row | Kept | None] = [None] * limits.slots
         self._waiting: FairQueue[Ticket] = FairQueue()
+        self._idle: FairQueue[Ticket] = FairQueue()
         self._lock = threading.Lock()
         self._incoming: deque[Ticket] = deque()
         self._closed = False
@@ -96,7 +97,7 @@ class SlotEngine:
             arrived, self._incoming = self._incoming, deque()
         for ticket in arrived:
             request = ticket.request
-            self._waiting.push(request.tenant, request.isolation, ticket)
+            self._queue(request).push(request.tenant, request.isolation, ticket)
         self._reap(now)
         self._admit()
         self._prefill()
@@ -109,9 +110,9 @@ class SlotEngine:
         with self._lock:
             self._closed = True
             left, self._incoming = list(self._incoming), deque()
-        for ticket in [*left, *self._waiting]:
+        for ticket in [*left, *self._waiting, *self._idle]:
             self._drop(ticket, Reason.CANCELLED)
-        self._waiting = FairQueue()
+        self._waiting, self._idle = FairQueue(), FairQueue()
         for index, row in enumerate(self._rows):
             if isinstance(row, Row):
                 self._release(index, row, Reason.CANCELLED, keep=False)
@@ -120,10 +121,10 @@ class SlotEngine:
     # 1 Reap.
 
     def _reap(self, now: float) -> None:
-        for ticket in list(self._waiting):
+        for ticket in [*self._waiting, *self._idle]:
             if reason := _over(ticket, now):
                 request = ticket.request
-                self._waiting.remove(request.tenant, request.isolation, ticket)
+                self._queue(request).remove(request.tenant, request.isolation, ticket)
                 self._drop(ticket, reason)
         for index, row in enumerate(self._rows):
             if isinstance(row, Row) and (reason := _over(row.ticket, now)):
@@ -141,10 +142,20 @@ class SlotEngine:
         while (index := self._free()) is not None:
             ticket = self._waiting.pop(self._may)
             if ticket is None:
+                ticket = self._idle.pop(self._may_idle)
+            if ticket is None:
                 return
             with self._lock:
                 self._queued -= 1
             self._place(ticket, index)
+
+    def _queue(self, request: Request) -> FairQueue[Ticket]:
+        return self._idle if request.idle else self._waiting
+
+    def _may_idle(self, tenant: str, isolation: bytes) -> bool:
+        # A row is left for whoever comes next: an answer under way is not stopped.
+        idle = sum(row.ticket.request.idle for row in self._rows if isinstance(row, Row))
+        return idle < max(1, self._limits.slots - 1) and self._may(tenant, isolation)
 
     def _may(self, tenant: str, isolation: bytes) -> bool:
         running = [row.ticket.request for row in self._rows if isinstance(row, Row)]

@@ -136,6 +136,48 @@ def test_a_tenant_has_no_more_slots_than_its_quota() -> None:
     finish(engine)
 
 
+def test_idle_requests_go_after_all_others() -> None:
+    """Whoever came first: an idle request gets a row when no other waits for one."""
+    engine, _ = make(slots=1)
+    order: list[str] = []
+    for _ in range(2):
+        engine.submit(request([1], most=1, idle=True), Tokens("idle", order))
+    for _ in range(3):
+        engine.submit(request([1], most=1, tenant="one"), Tokens("one", order))
+    finish(engine)
+    assert order == [*["one"] * 3, *["idle"] * 2]
+
+
+def test_idle_requests_leave_a_row() -> None:
+    """However many idle requests run, the next one that is not idle starts in the next step."""
+    engine, _ = make(slots=4)
+    for _ in range(6):
+        engine.submit(request([1], most=20, idle=True), Tokens())
+    engine.step(0)
+    assert (engine.active, engine.waiting) == (3, 3)
+    engine.submit(request([1], most=1), urgent := Tokens())
+    engine.step(0)
+    assert urgent.end is not None
+    assert engine.active == 3
+    finish(engine)
+
+
+def test_idle_requests_end_like_others() -> None:
+    """Cancelled, too late or closed while they wait: each is told."""
+    engine, _ = make(slots=1)
+    engine.submit(request([1], most=20), Tokens())
+    gone = engine.submit(request([1], idle=True), cancelled := Tokens())
+    engine.submit(request([1], idle=True, deadline=5.0), late := Tokens())
+    engine.submit(request([1], idle=True), closed := Tokens())
+    engine.step(0)
+    engine.cancel(gone)
+    engine.step(6)
+    engine.close()
+    ends = [sink.end[0] for sink in (cancelled, late, closed) if sink.end is not None]
+    assert ends == [Reason.CANCELLED, Reason.DEADLINE, Reason.CANCELLED]
+    assert engine.waiting == 0
+
+
 def test_a_tenant_s_name_shares_nothing() -> None:
     """The same prompt under the same tenant misses unless the isolation is the same."""
     engine, _ = make(kept=2)
