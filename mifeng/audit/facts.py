@@ -7,7 +7,8 @@ Source: docs/spec/audit-pack.md §4.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop
 from typing import Any, Final, Self
 
 _CACHE_KIB: Final = 32 * 1024
@@ -32,13 +33,26 @@ TABLES: Final = {
 _INDEXES: Final = (
     "CREATE INDEX intents_h ON intents (h, attempt)",
     "CREATE INDEX ends_intent ON ends (intent)",
+    "CREATE INDEX lates_intent ON lates (intent)",
+    "CREATE INDEX lates_orphaned ON lates (orphaned)",
     "CREATE INDEX receipts_chain ON receipts (keyset, seq)",
     "CREATE INDEX receipts_head ON receipts (log_size, log_root)",
     "CREATE INDEX tallies_keyset ON tallies (keyset, count)",
+    "CREATE INDEX tallies_final ON tallies (keyset, final, count)",
     "CREATE INDEX keysets_keyset ON keysets (keyset)",
+    "CREATE INDEX keysets_mark ON keysets (keyset, simulated)",
+    "CREATE INDEX keysets_begin ON keysets (keyset, not_before)",
+    "CREATE INDEX keysets_end ON keysets (keyset, not_after)",
     "CREATE INDEX admissions_keyset ON admissions (keyset)",
+    "CREATE INDEX admissions_end ON admissions (keyset, valid_until)",
     "CREATE INDEX documents_digest ON documents (digest)",
 )
+ALL_TIMES: Final = (
+    "(SELECT idx, issued AS at FROM intents UNION ALL SELECT idx, at FROM ends"
+    " UNION ALL SELECT idx, at FROM lates UNION ALL SELECT idx, at FROM admissions"
+    " UNION ALL SELECT idx, at FROM heartbeats UNION ALL SELECT idx, at FROM others)"
+)
+"""When entries say that they were written, by index."""
 Rows = Mapping[str, list[tuple[Any, ...]]]
 
 
@@ -82,3 +96,24 @@ class Facts:
         """Return the only value of a query, or None."""
         row = self._db.execute(query, values).fetchone()
         return row[0] if row else None
+
+    def dated_after(self, limits: Iterable[tuple[int, int, str]]) -> Iterator[tuple[str, int]]:
+        """Yield what was seen before an entry in it says that it was written; in one pass.
+
+        Args:
+            limits: size of what was seen, Unix seconds after which nothing in it can be dated, and
+                what to call it.
+
+        Yields:
+            What it is called, and the first such entry.
+        """
+        heap = [(limit, size, name) for size, limit, name in limits]
+        if not heap:
+            return
+        heapify(heap)
+        query = f"SELECT idx, at FROM {ALL_TIMES} WHERE idx < ? AND at > ? ORDER BY idx"  # noqa: S608
+        for index, at in self.ask(query, max(size for _, size, _ in heap), heap[0][0]):
+            while heap and heap[0][0] < at:
+                _, size, name = heappop(heap)
+                if index < size:
+                    yield name, index

@@ -1,7 +1,8 @@
 """What must hold between entries: one end for each intent, one chain for each node, one history.
 
 Each rule is a question to the facts. A rule about something that is *not* there is asked only
-where the pack holds every entry in which it could be.
+where the pack holds every entry in which it could be. No question takes longer than the pack is
+long: a join of what a pack repeats at will would.
 
     I1  released ⇒ COMPLETION durable        a tally or a chain that names a receipt not logged
     I2  COMPLETION ⇒ earlier INTENT          same digest, same keyset
@@ -49,8 +50,8 @@ _CLOSED: Final = (
     (
         "intent.repeated",
         (
-            "SELECT b.idx FROM intents b JOIN intents a ON a.h = b.h AND a.attempt = b.attempt"
-            " AND a.idx < b.idx"
+            "SELECT b.idx FROM intents b WHERE EXISTS (SELECT 1 FROM intents a"
+            " WHERE a.h = b.h AND a.attempt = b.attempt AND a.idx < b.idx)"
         ),
     ),
     (
@@ -63,7 +64,10 @@ _CLOSED: Final = (
     ),
     (
         "late.twice",
-        "SELECT l.idx FROM lates l JOIN lates o ON o.intent = l.intent AND o.idx < l.idx",
+        (
+            "SELECT l.idx FROM lates l WHERE EXISTS (SELECT 1 FROM lates o"
+            " WHERE o.intent = l.intent AND o.idx < l.idx)"
+        ),
     ),
     (
         "receipt.other-keyset",
@@ -76,15 +80,16 @@ _CLOSED: Final = (
     (
         "receipt.mark",
         (
-            "SELECT r.idx FROM receipts r JOIN keysets k ON k.keyset = r.keyset"
-            " WHERE k.simulated <> r.simulated"
+            "SELECT r.idx FROM receipts r WHERE EXISTS (SELECT 1 FROM keysets k"
+            " WHERE k.keyset = r.keyset AND k.simulated = 1 - r.simulated)"
         ),
     ),
     (
         "keyset.use-outside-life",
         (
-            "SELECT i.idx FROM intents i JOIN keysets k ON k.keyset = i.keyset"
-            " WHERE i.issued NOT BETWEEN k.not_before - 300 AND k.not_after"
+            "SELECT i.idx FROM intents i WHERE i.issued <"
+            " (SELECT max(k.not_before) FROM keysets k WHERE k.keyset = i.keyset) - 300"
+            " OR i.issued > (SELECT min(k.not_after) FROM keysets k WHERE k.keyset = i.keyset)"
         ),
     ),
     (
@@ -160,19 +165,27 @@ def _admissions(facts: Facts, found: Findings) -> None:
     for (index,) in facts.ask(query, GRACE_S):
         found.warning("admission.expired", index)
     query = (
-        "SELECT DISTINCT i.idx FROM expiries x JOIN intents i ON i.keyset = x.keyset"
-        " AND i.idx > x.idx AND i.issued > x.at + ? WHERE NOT EXISTS (SELECT 1 FROM admissions a"
-        " WHERE a.keyset = x.keyset AND a.idx > x.idx AND a.idx < i.idx)"
+        "SELECT idx, keyset, 'expired' AS what, at FROM expiries"
+        " UNION ALL SELECT idx, keyset, 'admitted', at FROM admissions"
+        " UNION ALL SELECT idx, keyset, 'used', issued FROM intents"
+        " WHERE keyset IN (SELECT keyset FROM expiries) ORDER BY idx"
     )
-    for (index,) in facts.ask(query, GRACE_S):
-        found.error("keyset.use-after-expiry", index)
+    expired: dict[bytes, int] = {}
+    for index, keyset, what, at in facts.ask(query):
+        if what == "admitted":
+            expired.pop(keyset, None)
+        elif what == "expired":
+            expired[keyset] = min(at, expired.get(keyset, at))
+        elif keyset in expired and at > expired[keyset] + GRACE_S:
+            found.error("keyset.use-after-expiry", index)
 
 
 def _retries(facts: Facts, found: Findings) -> None:
     query = (
-        "SELECT i.idx FROM intents i WHERE i.attempt > 1 AND NOT EXISTS (SELECT 1 FROM intents p"
-        " JOIN ends e ON e.intent = p.idx WHERE p.h = i.h AND p.attempt = i.attempt - 1"
-        " AND e.kind = 'REFUSAL' AND e.idx < i.idx)"
+        "SELECT i.idx FROM intents i LEFT JOIN (SELECT p.h, p.attempt, min(e.idx) AS first"
+        " FROM intents p JOIN ends e ON e.intent = p.idx WHERE e.kind = 'REFUSAL'"
+        " GROUP BY p.h, p.attempt) r ON r.h = i.h AND r.attempt = i.attempt - 1"
+        " WHERE i.attempt > 1 AND coalesce(r.first, i.idx) >= i.idx"
     )
     for (index,) in facts.ask(query):
         found.error("intent.retry-unfounded", index)
@@ -180,8 +193,8 @@ def _retries(facts: Facts, found: Findings) -> None:
 
 def _keysets(facts: Facts, found: Findings) -> None:
     query = (
-        "SELECT min(i.idx), count(*), hex(i.keyset) FROM intents i LEFT JOIN keysets k"
-        " ON k.keyset = i.keyset WHERE k.idx IS NULL GROUP BY i.keyset"
+        "SELECT min(i.idx), count(*), hex(i.keyset) FROM intents i WHERE NOT EXISTS"
+        " (SELECT 1 FROM keysets k WHERE k.keyset = i.keyset) GROUP BY i.keyset"
     )
     for index, _, keyset in facts.ask(query):
         found.error("keyset.unlogged", index, subject=keyset.lower())
@@ -229,8 +242,9 @@ def _chains(facts: Facts, extent: Extent, found: Findings) -> None:
 
 def _tallies(facts: Facts, extent: Extent, found: Findings) -> None:
     query = (
-        "SELECT t.idx, t.keyset, t.count, t.head, t.at, r.digest FROM tallies t"
-        " LEFT JOIN receipts r ON r.keyset = t.keyset AND r.seq = t.count - 1 ORDER BY t.idx"
+        "SELECT t.idx, t.keyset, t.count, t.head, t.at, (SELECT r.digest FROM receipts r"
+        " WHERE r.keyset = t.keyset AND r.seq = t.count - 1 ORDER BY r.idx LIMIT 1)"
+        " FROM tallies t ORDER BY t.idx"
     )
     for index, keyset, count, head, at, digest in facts.ask(query):
         expected = first_prev(keyset) if count == 0 else digest
@@ -244,16 +258,17 @@ def _tallies(facts: Facts, extent: Extent, found: Findings) -> None:
         elif expected != head:
             found.error("execution.forked", index, subject=keyset.hex())
     query = (
-        "SELECT r.idx, hex(r.keyset) FROM tallies t JOIN receipts r ON r.keyset = t.keyset"
-        " AND r.seq >= t.count WHERE t.final = 1"
+        "SELECT r.idx, hex(r.keyset) FROM receipts r WHERE r.seq >= (SELECT min(t.count)"
+        " FROM tallies t WHERE t.keyset = r.keyset AND t.final = 1)"
     )
     for index, name in facts.ask(query):
         found.error("execution.after-final", index, subject=name.lower())
     if not extent.whole:
         return
     query = (
-        "SELECT max(r.idx), hex(r.keyset) FROM receipts r JOIN keysets k ON k.keyset = r.keyset"
-        " WHERE r.seq >= coalesce((SELECT max(t.count) FROM tallies t"
+        "SELECT max(r.idx), hex(r.keyset) FROM receipts r"
+        " WHERE r.keyset IN (SELECT keyset FROM keysets)"
+        " AND r.seq >= coalesce((SELECT max(t.count) FROM tallies t"
         " WHERE t.keyset = r.keyset), 0) AND r.at < ? GROUP BY r.keyset"
     )
     for index, name in facts.ask(query, extent.last_at - GRACE_S):

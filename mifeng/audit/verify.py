@@ -202,19 +202,13 @@ def _times(
     """Entries are not dated after the verifier, nor after a witness that saw them."""
     if last_at > now + MAX_SKEW_S:
         found.error("time.future", at=last_at)
+    limits = []
     for each in seen:
         times = [signed.time for signed in each.signed.cosigned if signed.time is not None]
-        if not times or each.world is not SM3:
-            continue
-        limit = min(times) + MAX_SKEW_S
-        query = (
-            "SELECT min(idx) FROM (SELECT idx, issued AS at FROM intents UNION ALL"
-            " SELECT idx, at FROM ends UNION ALL SELECT idx, at FROM heartbeats UNION ALL"
-            " SELECT idx, at FROM others) WHERE idx < ? AND at > ?"
-        )
-        index = facts.one(query, each.size, limit)
-        if index is not None:
-            found.error("time.after-witness", index, subject=each.member)
+        if times and each.world is SM3:
+            limits.append((each.size, min(times) + MAX_SKEW_S, each.member))
+    for member, index in facts.dated_after(limits):
+        found.error("time.after-witness", index, subject=member)
 
 
 def _witnessed(facts: Facts, seen: list[history.Seen], trust: Trust, found: Findings) -> None:
@@ -227,8 +221,8 @@ def _witnessed(facts: Facts, seen: list[history.Seen], trust: Trust, found: Find
         if each.world is not SM3 or len(times) < quorum:
             continue
         query = (
-            "SELECT r.idx FROM receipts r JOIN keysets k ON k.keyset = r.keyset"
-            " WHERE r.idx >= ? AND r.idx < ? AND k.not_after + ? < ?"
+            "SELECT r.idx FROM receipts r WHERE r.idx >= ? AND r.idx < ? AND"
+            " (SELECT min(k.not_after) FROM keysets k WHERE k.keyset = r.keyset) + ? < ?"
         )
         window = (before, each.size, promise.MAX_MERGE_S, times[quorum - 1])
         for (index,) in facts.ask(query, *window):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from mifeng.audit.facts import ALL_TIMES
 from mifeng.errors import MalformedError, PeerError
 from mifeng.protocol import checkpoint
 from mifeng.protocol.checkpoint import LogPin
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from mifeng.audit.rules import Extent
 
 SKEW_S: Final = 300
-_ALL_TIMES: Final = (
-    "(SELECT idx, issued AS at FROM intents UNION ALL SELECT idx, at FROM ends"
-    " UNION ALL SELECT idx, at FROM heartbeats UNION ALL SELECT idx, at FROM others)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +155,9 @@ def check(
 ) -> None:
     """Hold entries' dates, and the trust file's requirement, against the anchors that vouch."""
     vouching = [each for each in anchored if each.vouches]
-    for each in vouching:
-        if each.at is None:
-            continue
-        query = f"SELECT min(idx) FROM {_ALL_TIMES} WHERE idx < ? AND at > ?"  # noqa: S608
-        index = facts.one(query, each.size, each.at + SKEW_S)
-        if index is not None:
-            found.error("time.after-anchor", index, subject=each.name)
+    limits = [(each.size, each.at + SKEW_S, each.name) for each in vouching if each.at is not None]
+    for name, index in facts.dated_after(limits):
+        found.error("time.after-anchor", index, subject=name)
     if pins.require is None:
         return
     reach: dict[str, int] = {}
@@ -173,7 +166,7 @@ def check(
     sizes = sorted(reach.values(), reverse=True)
     need = pins.require.count
     covered = sizes[need - 1] if len(sizes) >= need else 0
-    query = f"SELECT min(idx) FROM {_ALL_TIMES} WHERE idx >= ? AND at < ?"  # noqa: S608
+    query = f"SELECT min(idx) FROM {ALL_TIMES} WHERE idx >= ? AND at < ?"  # noqa: S608
     index = facts.one(query, covered, extent.last_at - pins.require.within_s)
     if index is not None:
         found.error("anchor.required", index, covered=covered, need=need, have=len(sizes))

@@ -45,7 +45,7 @@ def _head(size: int, base: int) -> bytes:
 
 def decode(data: bytes) -> Item:
     """Return what `data` encodes; raises `MalformedError` for anything but one canonical item."""
-    item, end = _item(data, 0, 0)
+    item, end = _item(data, 0, len(data), 0)
     if end != len(data):
         raise MalformedError("rlp: bytes after the item")
     return item
@@ -74,14 +74,15 @@ def integer(item: Item, what: str) -> int:
     return int.from_bytes(raw, "big")
 
 
-def _item(data: bytes, at: int, depth: int) -> tuple[Item, int]:
-    if at >= len(data) or depth > MAX_DEPTH:
+def _item(data: bytes, at: int, limit: int, depth: int) -> tuple[Item, int]:
+    """Return the item at `at` and where it ends: at most at `limit`, the end of what holds it."""
+    if at >= limit or depth > MAX_DEPTH:
         raise MalformedError("rlp: cut short, or too deep")
     first = data[at]
     if first < _STRING:
         return data[at : at + 1], at + 1
     base = _STRING if first < _LIST else _LIST
-    start, end = _span(data, at, first - base)
+    start, end = _span(data, at, limit, first - base)
     if base == _STRING:
         found = data[start:end]
         if len(found) == 1 and found[0] < _STRING:
@@ -89,12 +90,12 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Item, int]:
         return found, end
     items: list[Item] = []
     while start < end:
-        item, start = _item(data[:end], start, depth + 1)
+        item, start = _item(data, start, end, depth + 1)
         items.append(item)
     return items, end
 
 
-def _span(data: bytes, at: int, code: int) -> tuple[int, int]:
+def _span(data: bytes, at: int, limit: int, code: int) -> tuple[int, int]:
     start, size = at + 1, code
     if code > _SHORT:
         start += code - _SHORT
@@ -102,6 +103,6 @@ def _span(data: bytes, at: int, code: int) -> tuple[int, int]:
         size = int.from_bytes(length, "big")
         if size <= _SHORT or length[0] == 0:
             raise MalformedError("rlp: not canonical")
-    if start + size > len(data):
+    if start + size > limit:
         raise MalformedError("rlp: cut short")
     return start, start + size

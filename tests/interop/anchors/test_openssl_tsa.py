@@ -1,12 +1,14 @@
 """Timestamps by `openssl ts`, verified offline at their own instant."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.anchors.config import AnchorsConfig
 from gateway.anchors.kinds import Anchor, AnchorRefusedError, AnchorUnavailableError, Note
@@ -122,6 +124,64 @@ def test_another_authority_or_note_is_refused(
         assert instant == stamp.verify(response, note.data, authority(server))
     with pytest.raises(MalformedError):
         stamp.verify(b"\x30\x00", note.data, authority(server))
+
+
+def read(data: bytes) -> list[tuple[int, bytes]]:
+    """Return tag and content of each element that stands in DER one after another."""
+    found, at = [], 0
+    while at < len(data):
+        tag, size, start = data[at], data[at + 1], at + 2
+        if size & 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(data[at + 2 : start], "big")
+        at = start + size
+        found.append((tag, data[start:at]))
+    return found
+
+
+def written(tag: int, content: bytes) -> bytes:
+    """Return one element of DER."""
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def bringing(response: bytes, certificate: bytes) -> bytes:
+    """Return an answer whose token brings a certificate along: no signature covers that."""
+    ((_, body),) = read(response)
+    status, (_, token) = read(body)
+    kind, (_, content) = read(token)
+    ((_, signed),) = read(content)
+    parts = read(signed)
+    parts.insert(3, (0xA0, certificate))
+    signed = written(0x30, b"".join(written(*part) for part in parts))
+    token = written(0x30, written(*kind) + written(0xA0, signed))
+    return written(0x30, written(*status) + token)
+
+
+def test_a_certificate_that_a_token_brings_does_not_stop_the_auditor(
+    server: StampServer, log: Made, tmp_path: Path
+) -> None:
+    """Whoever hands the pack on may put any certificate into a token, also one of no version."""
+    note = Note.of(log.note())
+    made = anchor(server)
+    response = made.submit(note, made.prepare(note, b""))["response"]
+    good = authority(server).certificate.public_bytes(Encoding.DER)
+    version = b"\xa0\x03\x02\x01\x02"
+    assert version in good
+    raw = base64.b64decode(str(response))
+    stamp.verify(bringing(raw, good), note.data, authority(server))
+    bent = bringing(raw, good.replace(version, b"\xa0\x03\x02\x01\x09", 1))
+    with pytest.raises(MalformedError):
+        stamp.verify(bent, note.data, authority(server))
+    record = AnchorRecord(
+        kind="rfc3161", name="tsa", note=note.data, at=0, proof=stamp.document(bent)
+    )
+    path = log.pack(tmp_path / "pack.zip", anchors=[record.encode()])
+    trust = replace(log.trust, anchors=document(server).pins(tmp_path))
+    assert "anchor.malformed" in codes(verify(path, trust, now=log.now + 120))
 
 
 def test_the_gateway_keeps_no_timestamp_it_cannot_verify(
