@@ -403,6 +403,7 @@ class AsyncClient:
         operation: str,
         deadline_s: float | None = None,
         isolation: bytes | None = None,
+        subject: bytes | None = None,
     ) -> "AnswerStream":
         """Return an answer that has begun, to be iterated as it arrives; see `infer` for errors.
 
@@ -421,6 +422,7 @@ class AsyncClient:
                 operation=operation,
                 deadline_s=deadline_s,
                 isolation=isolation,
+                subject=subject,
                 wrap=await self._wrapping.submit(node),
                 stream=True,
             )

@@ -26,6 +26,7 @@ STATUS: Final = {
     "tenant.forbidden": 403,
     "tenant.mismatch": 403,
     "operation.unknown": 400,
+    "subject.malformed": 400,
     "request.too_large": 413,
     "request.timeout": 408,
     "request.cancelled": 499,

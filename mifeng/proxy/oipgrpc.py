@@ -18,6 +18,7 @@ from mifeng.protocol.body import OipBody, Tensor, join_bytes
 from . import errors, oip
 from .oipschema import TYPES
 from .openai import proofs
+from .person import HEADER, subject
 from .upstream import Upstream
 
 API: Final = "oip-grpc"
@@ -109,11 +110,13 @@ class OipService:
         )
 
     async def _ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+        metadata = context.invocation_metadata() or ()
+        person = subject([value for name, value in metadata if name == HEADER])
         try:
             asked = _decode(request)
         except MalformedError as exc:
             raise errors.of_request(exc) from exc
-        answer = await self._up.infer(request.model_name, asked, api=API)
+        answer = await self._up.infer(request.model_name, asked, api=API, subject=person)
         body = OipBody.decode(answer.body, response=True)
         wanted = [each.name for each in request.outputs]
         have = {tensor.name: tensor for tensor in body.tensors}

@@ -15,6 +15,7 @@ from mifeng.protocol.body import OipBody
 from . import errors, oip
 from .bodies import attended, read
 from .openai import proofs
+from .person import HEADER, subject
 from .upstream import Upstream
 
 API: Final = "oip"
@@ -62,12 +63,13 @@ class Oip:
     async def infer(self, request: Request) -> Response:
         """Run tensors through a model."""
         model = request.path_params["model"]
+        person = subject(request.headers.getlist(HEADER))
         content = await read(request)
         try:
             body, wanted = oip.decode_request(content, request.headers.get(oip.HEADER_LENGTH))
         except MalformedError as exc:
             raise errors.of_request(exc) from exc
-        answer = await attended(request, self._up.infer(model, body, api=API))
+        answer = await attended(request, self._up.infer(model, body, api=API, subject=person))
         made = OipBody.decode(answer.body, response=True)
         version = str(request.path_params.get("version", "1"))
         try:

@@ -21,6 +21,7 @@ from mifeng.protocol.receipt import Receipt
 
 from . import errors
 from .bodies import attended, read
+from .person import HEADER, subject
 from .sse import LastWord
 from .upstream import Upstream
 
@@ -79,19 +80,22 @@ class OpenAi:
         """Return the handler of an operation."""
 
         async def call(request: Request) -> Response:
+            person = subject(request.headers.getlist(HEADER))
             content = await read(request)
             model, stream = _understood(content)
             if stream:
-                return await attended(request, self._stream(model, content, operation))
-            asking = self._up.ask(model, content, operation=operation, api=API)
+                return await attended(request, self._stream(model, content, operation, person))
+            asking = self._up.ask(model, content, operation=operation, api=API, subject=person)
             answer = await attended(request, asking)
             headers = proofs(answer.receipt, answer.node_id)
             return Response(answer.body, media_type="application/json", headers=headers)
 
         return call
 
-    async def _stream(self, model: str, content: bytes, operation: str) -> Response:
-        stream = await self._up.stream(model, content, operation=operation, api=API)
+    async def _stream(
+        self, model: str, content: bytes, operation: str, person: bytes | None
+    ) -> Response:
+        stream = await self._up.stream(model, content, operation=operation, api=API, subject=person)
         pieces = self._pieces(stream)
         # A refusal that comes instead of the first piece still has a status of its own.
         first = await anext(pieces, b"")

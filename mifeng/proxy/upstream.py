@@ -74,25 +74,37 @@ class Upstream:
             self._metadata[model] = (self._clock(), found)
         return found
 
-    async def infer(self, model: str, body: OipBody, *, api: str) -> Answer:
-        """Run tensors through a model; its parameter `timeout` (µs) is the deadline too."""
+    async def infer(
+        self, model: str, body: OipBody, *, api: str, subject: bytes | None = None
+    ) -> Answer:
+        """Run tensors through a model; its parameter `timeout` (µs) is the deadline too.
+
+        `subject`, here and below: the reference to the person it is about, 32 bytes.
+        """
         timeout = body.parameters.get("timeout")
         deadline_s = timeout / 1e6 if type(timeout) is int and timeout > 0 else None
         data = body.encode(response=False)
         self._noted(model)
-        work = self._client.ask(model, data, operation=OIP_INFER, deadline_s=deadline_s)
+        work = self._client.ask(
+            model, data, operation=OIP_INFER, deadline_s=deadline_s, subject=subject
+        )
         return await self._counted(work, api)
 
-    async def ask(self, model: str, body: bytes, *, operation: str, api: str) -> Answer:
+    async def ask(
+        self, model: str, body: bytes, *, operation: str, api: str, subject: bytes | None = None
+    ) -> Answer:
         """Send an OpenAI body and return the whole verified answer."""
         self._noted(model)
-        return await self._counted(self._client.ask(model, body, operation=operation), api)
+        work = self._client.ask(model, body, operation=operation, subject=subject)
+        return await self._counted(work, api)
 
-    async def stream(self, model: str, body: bytes, *, operation: str, api: str) -> AnswerStream:
+    async def stream(
+        self, model: str, body: bytes, *, operation: str, api: str, subject: bytes | None = None
+    ) -> AnswerStream:
         """Send an OpenAI body and return its answer as it arrives; see `ending`."""
         self._noted(model)
         with self._counting(api):
-            return await self._client.open_stream(model, body, operation=operation)
+            return await self._client.open_stream(model, body, operation=operation, subject=subject)
 
     @asynccontextmanager
     async def ending(self, stream: AnswerStream, *, api: str) -> AsyncIterator[None]:

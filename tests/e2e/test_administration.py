@@ -27,13 +27,14 @@ from mifeng.audit.subjects import SubjectKey, person
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify
 from mifeng.cli.__main__ import cli
-from mifeng.client import Client
+from mifeng.client import AsyncClient, Client
 from mifeng.demo.cluster import Cluster
 from mifeng.errors import RefusedError
 from mifeng.protocol import entries
 from mifeng.protocol.subject import reference
 from tests.e2e.conftest import models
 from tests.unit.gateway.forwarding import reading
+from tests.unit.proxy.fakes import session
 
 pytestmark = pytest.mark.e2e
 
@@ -353,6 +354,26 @@ def test_a_person_is_named_opened_and_erased(world: World, tmp_path: Path) -> No
     assert {f.code for f in report.findings} == {
         f.code for f in verify(before, trust, now=4_000_000_000).findings
     }
+
+
+@pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
+async def test_a_person_is_named_over_either_transport(world: World, *, grpc: bool) -> None:
+    """By the asynchronous client, and by a program behind the proxy: one SUBJECT for each."""
+    named = reference(SECRET, f"王五 {grpc}")
+    before = len(world.logged())
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
+    async with AsyncClient.from_config(world.cluster.client_config(grpc=grpc)) as client:
+        await client.infer("neg", {"x": np.asarray([1], np.float32)}, subject=named)
+        with pytest.raises(RefusedError) as refused:
+            await client.infer("neg", {"x": np.asarray([1], np.float32)}, subject=b"Zhang San")
+        assert refused.value.code == "subject.malformed"
+        async with session(client) as http:
+            head = {"mifeng-subject": named.hex()}
+            answer = await http.post("/v2/models/neg/infer", json=body, headers=head)
+            assert answer.json()["outputs"][0]["data"] == [-1]
+            assert (await http.post("/v2/models/neg/infer", json=body)).status_code == 200
+    found = [e for e in world.logged()[before:] if isinstance(e, entries.Subject)]
+    assert [e.subject for e in found] == [found[0].subject] * 2
 
 
 def test_a_partner_erases_its_own(world: World) -> None:
