@@ -157,10 +157,11 @@ class Exporter:
             now=time.time(),
         )
         with contextlib.suppress(httpx.HTTPError):
-            answer = await self._client.post(self._url, json=body)
-            if answer.is_success:
-                self.exported += 1
-                return
+            # What the collector answers beside its status is not read: it may never end.
+            async with self._client.stream("POST", self._url, json=body) as answer:
+                if answer.is_success:
+                    self.exported += 1
+                    return
         self.failed += 1
 
     async def _run(self) -> None:

@@ -5,7 +5,6 @@ TLS verifies the receiver against a named CA and its name; there is no switch to
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final, Literal, Protocol
 
 CONNECT_S: Final = 5.0
 SEND_S: Final = 5.0
+CLOSE_S: Final = 1.0
 _HIGH_WATER: Final = 64 * 1024
 
 Kind = Literal["udp", "tcp", "tls"]
@@ -65,7 +65,7 @@ class _Datagrams:
                 async with asyncio.timeout(CONNECT_S):
                     self._socket = await self._connected(loop)
             await loop.sock_sendall(self._socket, message)
-        except OSError as exc:  # TimeoutError is one
+        except (OSError, UnicodeError) as exc:  # TimeoutError, and a name that is none
             await self.close()
             raise TransportError(type(exc).__name__) from exc
 
@@ -106,7 +106,7 @@ class _Stream:
             writer.write(b"%d %b" % (len(message), message))
             async with asyncio.timeout(SEND_S):
                 await writer.drain()
-        except OSError as exc:  # TimeoutError and ssl.SSLError are
+        except (OSError, UnicodeError) as exc:  # TimeoutError, ssl.SSLError; a name that is none
             await self.close()
             raise TransportError(type(exc).__name__) from exc
 
@@ -129,9 +129,11 @@ class _Stream:
         writer, self._writer, self._reader = self._writer, None, None
         if writer is not None:
             writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
+            try:
+                async with asyncio.timeout(CLOSE_S):
                     await writer.wait_closed()
+            except OSError:  # TimeoutError is one: it does not read what we have written
+                writer.transport.abort()
 
 
 def _context(receiver: Receiver) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway.forwarding import forwarder as forwarding
+from gateway.forwarding import transport
 from gateway.forwarding.event import Event
 from gateway.forwarding.forwarder import Centre, Forwarder
 from gateway.forwarding.syslog import Source
@@ -283,4 +284,49 @@ async def test_cef_travels_the_same_way(tcp: tuple[Received, int]) -> None:
     sender.offer(event(5))
     (read,) = await received.wait(1)
     assert reading.cef(read.text)[1]["cn1"] == "5"
+    await sender.close()
+
+
+async def test_a_receiver_that_does_not_read_keeps_nothing_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After giving up, the connection is gone, with everything that was written to it."""
+    monkeypatch.setattr(transport, "SEND_S", 0.05)
+    monkeypatch.setattr(transport, "CLOSE_S", 0.05)
+    release = asyncio.Event()
+
+    async def deaf(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
+    port = server.sockets[0].getsockname()[1]
+    stream = transport._Stream(Receiver(kind="tcp", host="127.0.0.1", port=port))
+    await stream.send(b"x")
+    writer = stream._writer
+    assert writer is not None
+    with pytest.raises(transport.TransportError):
+        while True:
+            await stream.send(b"x" * (1 << 20))
+    await asyncio.sleep(0)
+    assert writer.get_extra_info("socket").fileno() == -1
+    release.set()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+async def test_a_name_that_is_none_is_a_receiver_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The sender lives on, and says what it dropped once there is somebody to say it to."""
+    monkeypatch.setattr(forwarding, "RETRY_S", 0.01)
+    receiver = Receiver(kind=kind, host="a" * 64 + ".example", port=1)  # type: ignore[arg-type]
+    sender = Forwarder(Centre(name="c", receiver=receiver, format="cef", queue=2), SOURCE)
+    sender.start()
+    sender.offer(event(0))
+    await asyncio.sleep(0.05)
+    assert sender._task is not None
+    assert not sender._task.done()
+    assert sender.status()["waiting"] == 1
     await sender.close()

@@ -101,3 +101,31 @@ def test_the_json_is_that_of_the_protocol() -> None:
     assert '"timeUnixNano": "2500000000"' in text
     assert '"startTimeUnixNano": "1500000000"' in text
     assert '"aggregationTemporality": 2' in text
+
+
+async def test_an_answer_without_end_is_not_read() -> None:
+    """The status says enough: what a collector writes after it stays with the collector."""
+    stopped = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+        except OSError:
+            stopped.set()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    exporter = Exporter(registry(), f"http://127.0.0.1:{port}", every_s=60, instance="i")
+    async with asyncio.timeout(10):
+        await exporter.once()
+        await stopped.wait()
+    assert (exporter.exported, exporter.failed) == (1, 0)
+    await exporter.close()
+    server.close()
+    await server.wait_closed()
