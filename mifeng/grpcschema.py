@@ -44,6 +44,12 @@ _MESSAGES: Final[dict[str, tuple[_Field, ...]]] = {
     "GetProofResponse": (_Field("entry", _F.TYPE_BYTES), _Field("proof", _F.TYPE_BYTES)),
     "GetConsistencyRequest": (_Field("old", _F.TYPE_UINT64), _Field("new", _F.TYPE_UINT64)),
     "GetConsistencyResponse": (_Field("path", _F.TYPE_BYTES, repeated=True),),
+    "ListReleasesRequest": (),
+    "Listed": (_Field("index", _F.TYPE_UINT64), _Field("entry", _F.TYPE_BYTES)),
+    "ListReleasesResponse": (
+        _Field("entries", _F.TYPE_MESSAGE, repeated=True, of="Listed"),
+        _Field("documents", _F.TYPE_BYTES, repeated=True),
+    ),
 }
 METHODS: Final[dict[str, tuple[str, str]]] = {
     "ListAttestations": ("ListAttestationsRequest", "ListAttestationsResponse"),
@@ -51,6 +57,7 @@ METHODS: Final[dict[str, tuple[str, str]]] = {
     "GetCheckpoint": ("GetCheckpointRequest", "GetCheckpointResponse"),
     "GetProof": ("GetProofRequest", "GetProofResponse"),
     "GetConsistency": ("GetConsistencyRequest", "GetConsistencyResponse"),
+    "ListReleases": ("ListReleasesRequest", "ListReleasesResponse"),
 }
 
 

@@ -95,6 +95,12 @@ class Api:
         path = await self._operations.consistency(request.old, request.new)
         return TYPES["GetConsistencyResponse"](path=path)
 
+    async def ListReleases(self, _request: Any, _context: Context) -> Any:  # noqa: ANN401, N802
+        """See the .proto file."""
+        found = await self._operations.released()
+        rows = [TYPES["Listed"](index=index, entry=entry) for index, entry in found.entries]
+        return TYPES["ListReleasesResponse"](entries=rows, documents=found.documents)
+
 
 def _unary(
     behaviour: Callable[[Any, Context], Awaitable[Any]],

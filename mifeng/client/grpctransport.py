@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import grpc
 
-from mifeng.errors import MalformedError, RefusedError, TransportError, UsageError
+from mifeng.errors import MalformedError, RefusedError, TransportError
 from mifeng.grpcschema import METHODS, TYPES, method, parser, serialize
 from mifeng.protocol.messages import Message
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
@@ -99,8 +99,12 @@ class GrpcTransport:
         return answer.entry, InclusionProof.loads(answer.proof)
 
     async def releases(self) -> ReleaseList:
-        """Refuse: the list of releases is served over HTTP only."""
-        raise UsageError("releases: use an http or unix gateway address")
+        """See `Transport.releases`."""
+        answer = await self._call("ListReleases")
+        return ReleaseList(
+            entries=tuple((each.index, each.entry) for each in answer.entries),
+            documents=tuple(answer.documents),
+        )
 
     async def consistency(self, old: int, new: int) -> ConsistencyProof:
         """See `Transport.consistency`."""

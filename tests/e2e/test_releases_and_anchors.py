@@ -90,10 +90,10 @@ def make(cluster: Cluster, name: str, *items: str, withdraw: bool = False) -> Pa
     return out
 
 
-def strict(cluster: Cluster) -> ClientConfig:
+def strict(cluster: Cluster, *, grpc: bool = False) -> ClientConfig:
     """Return the configuration of a client that insists on releases."""
     document = ReleasesDocument(keys=[KEY.public_bytes.hex()], require=["measurement", "model"])
-    return cluster.client_config().model_copy(update={"releases": document})
+    return cluster.client_config(grpc=grpc).model_copy(update={"releases": document})
 
 
 async def digests(cluster: Cluster) -> tuple[list[str], str]:
@@ -108,17 +108,21 @@ async def digests(cluster: Cluster) -> tuple[list[str], str]:
 
 
 async def test_a_client_that_insists_on_releases(running: Cluster) -> None:
-    """Refused by name before the release, served after it, refused after its withdrawal."""
+    """Refused by name before the release, served after it, refused after its withdrawal.
+
+    Over both transports, which list the same.
+    """
     config = running.directory / "client.yaml"
     measured, model = await digests(running)
 
-    async def ask() -> None:
-        async with AsyncClient.from_config(strict(running)) as client:
+    async def ask(*, grpc: bool = False) -> None:
+        async with AsyncClient.from_config(strict(running, grpc=grpc)) as client:
             answer = await client.infer("neg", {"x": X})
             assert (answer.outputs["y"] == -X).all()
 
-    with pytest.raises(NodeRejectedError, match="not in the log as released"):
-        await ask()
+    for grpc in (False, True):
+        with pytest.raises(NodeRejectedError, match="not in the log as released"):
+            await ask(grpc=grpc)
     document = make(running, "node.json", *measured)
     append = [str(document), "-c", str(config), "--json"]
     indexes = json.loads((await asyncio.to_thread(run, release, "append", *append)).output)
@@ -130,11 +134,19 @@ async def test_a_client_that_insists_on_releases(running: Cluster) -> None:
     await asyncio.to_thread(run, release, "append", document, "-c", config)
     await asyncio.sleep(1.5)
     await ask()
+    await ask(grpc=True)
     document = make(running, "withdrawn.json", model, withdraw=True)
     await asyncio.to_thread(run, release, "append", document, "-c", config)
     await asyncio.sleep(1.5)
-    with pytest.raises(NodeRejectedError, match="withdrawn"):
-        await ask()
+    for grpc in (False, True):
+        with pytest.raises(NodeRejectedError, match="withdrawn"):
+            await ask(grpc=grpc)
+    lists = []
+    for grpc in (False, True):
+        async with AsyncClient.from_config(strict(running, grpc=grpc)) as client:
+            lists.append(await client._transport.releases())
+    assert lists[0] == lists[1]
+    assert (len(lists[1].entries), len(lists[1].documents)) == (len(measured) + 2, 3)
     tree = yaml.safe_load(config.read_text())
     tree["releases"] = {"keys": [KEY.public_bytes.hex()], "require": ["model"]}
     insisting = running.directory / "insisting.yaml"
