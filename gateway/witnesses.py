@@ -81,6 +81,8 @@ class WitnessesConfig(BaseModel):
             raise ValueError("quorum: more than there are witnesses")
         if len({key.name for key in self.keys}) != len(self.members):
             raise ValueError("key: a witness is listed twice")
+        if len({key.name for key in self.twin_keys}) != len(self.twin_keys):
+            raise ValueError("twin_key: a witness is listed twice")
         if 0 < len(self.twin_keys) < self.quorum:
             raise ValueError("twin_key: fewer than the quorum")
         return self

@@ -41,17 +41,21 @@ class PinDocument(BaseModel):
         """Return the pin.
 
         Raises:
-            ValueError: a quorum that cannot be reached, or a log key that is not SM2.
+            ValueError: a quorum that cannot be reached, a log key that is not SM2, or a
+                witness's key that has no times.
         """
         keys = tuple(map(NoteKey.decode, self.keys))
         if any(key.type is not SignatureType.SM2 for key in keys):
             raise ValueError("log.keys: need SM2 verifier keys")
-        if self.quorum > len(self.witnesses):
+        witnesses = tuple(map(NoteKey.decode, self.witnesses))
+        if not all(key.type.timestamped for key in witnesses):
+            raise ValueError("log.witnesses: need verifier keys of witnesses, not of a log")
+        if self.quorum > len({key.name for key in witnesses}):
             raise ValueError("log.quorum: more than there are witnesses")
         return LogPin(
             origin=self.origin,
             world=SM3,
             keys=keys,
-            witnesses=tuple(map(NoteKey.decode, self.witnesses)),
+            witnesses=witnesses,
             quorum=self.quorum,
         )

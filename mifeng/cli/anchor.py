@@ -135,7 +135,7 @@ def _transaction(ask: _Node, record: AnchorRecord, pins: dict[str, Any]) -> None
     digest = "0x" + shown.transaction.hex()
     if gm:
         found = ask("getTransactionReceipt", shown.group_id, "", digest, False)  # noqa: FBT003
-        done = isinstance(found, dict) and found.get("status") == 0
+        done = isinstance(found, dict) and found.get("status") == 0 and _called(found, record)
     else:
         found = ask("eth_getTransactionReceipt", digest)
         done = isinstance(found, dict) and found.get("status") == "0x1"
@@ -144,3 +144,14 @@ def _transaction(ask: _Node, record: AnchorRecord, pins: dict[str, Any]) -> None
     pins |= {"gm": gm, "chain_id": shown.chain_id, "group_id": shown.group_id}
     pins["contract"] = "0x" + shown.contract.hex()
     pins.setdefault("transactions", []).append(digest)
+
+
+def _called(receipt: dict[str, Any], record: AnchorRecord) -> bool:
+    """Whether a GM transaction that was executed is the call that a record shows.
+
+    Its hash is over texts without lengths, so one hash may stand for several transactions
+    (docs/spec/anchor.md §5): recipient and call data are compared as the chain states them.
+    """
+    made = fisco.parse(fisco.Proof.of(record).raw).data
+    said = (str(receipt.get("to")).lower(), str(receipt.get("input")).lower())
+    return said == (made.to.lower(), f"0x{made.input.hex()}")

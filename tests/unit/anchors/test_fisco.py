@@ -3,10 +3,16 @@
 No live chain has seen what is made here (docs/anchoring.md §6).
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+import yaml
+from click.testing import CliRunner, Result
 
 from gateway.anchors.config import AnchorsConfig
 from gateway.anchors.fisco import FiscoGmAnchor
@@ -22,8 +28,9 @@ from mifeng.audit.anchors import fisco, tars
 from mifeng.audit.anchors.calls import APPEND, Entry
 from mifeng.audit.anchors.keccak import keccak256
 from mifeng.audit.anchors.record import AnchorRecord
+from mifeng.cli import anchor as cli
 from mifeng.crypto import SignatureError, Sm2PrivateKey, Sm2PublicKey, sm3
-from mifeng.errors import PeerError
+from mifeng.errors import MifengError, PeerError
 from tests.unit.audit.made import Made
 
 KEY = Sm2PrivateKey.generate()
@@ -183,7 +190,8 @@ class FakeGmNode:
             made = fisco.parse(bytes.fromhex(params[2][2:]))
             digest = "0x" + made.hash.hex()
             self.height += 1
-            self.receipts[digest] = {"status": self.status, "blockNumber": self.height}
+            said = {"to": made.data.to, "input": "0x" + made.data.input.hex()}
+            self.receipts[digest] = {"status": self.status, "blockNumber": self.height, **said}
             result = self.receipts[digest]
         elif params[2] in self.receipts:
             result = self.receipts[params[2]]
@@ -264,3 +272,52 @@ def test_gm_anchors_are_configured(tmp_path: object, monkeypatch: pytest.MonkeyP
     (made,) = config.anchors()
     assert secret not in repr(made)
     made.close()
+
+
+def looked_up(
+    fake: FakeGmNode, note: Note, raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Result:
+    """Return what `mifeng anchor lookup` says of a transaction, asking the node."""
+    client = partial(httpx.Client, transport=httpx.MockTransport(fake.answer))
+    monkeypatch.setattr(cli, "httpx", SimpleNamespace(Client=client, HTTPError=httpx.HTTPError))
+    record = record_of(note, raw).encode()
+    pack = SimpleNamespace(anchors=lambda: [SimpleNamespace(data=record, member="m")])
+    monkeypatch.setattr(cli, "Pack", lambda _path: nullcontext(pack))
+    path = tmp_path / "pack.zip"
+    path.touch()
+    arguments = ["lookup", str(path), "--name", "gm", "--rpc", "http://gm.example"]
+    return CliRunner().invoke(cli.command, arguments)
+
+
+def test_an_executed_call_is_looked_up(
+    fake: FakeGmNode, note: Note, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the chain has executed it, its hash may be pinned; before, or if it failed, not."""
+    data = data_for(note)
+    digest = "0x" + data.hash().hex()
+    ask = partial(looked_up, fake, note, data.sign(KEY), tmp_path, monkeypatch)
+    assert isinstance(ask().exception, MifengError)
+    said: dict[str, object] = {"to": data.to, "input": "0x" + data.input.hex()}
+    fake.receipts[digest] = {"status": 16, "blockNumber": 6, **said}
+    assert isinstance(ask().exception, PeerError)
+    fake.receipts[digest] = {"status": 0, "blockNumber": 6, **said}
+    (pins,) = yaml.safe_load(ask().output)
+    assert pins["transactions"] == [digest]
+
+
+def test_another_transaction_with_the_same_hash_is_not_pinned(
+    fake: FakeGmNode, note: Note, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the chain executed was a deployment: the same bytes, signed, with other ends of texts.
+
+    Its code begins with the digits of the contract's address; the chain ran that, and the contract
+    never heard of the note.
+    """
+    data = data_for(note)
+    deployed = replace(data, to="", input=data.to.encode() + data.input)
+    assert deployed.hash() == data.hash()
+    digest = "0x" + deployed.hash().hex()
+    said = {"to": "", "input": "0x" + deployed.input.hex()}
+    fake.receipts[digest] = {"status": 0, "blockNumber": 6, **said}
+    result = looked_up(fake, note, data.sign(KEY), tmp_path, monkeypatch)
+    assert isinstance(result.exception, PeerError)

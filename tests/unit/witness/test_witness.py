@@ -18,6 +18,7 @@ from gateway.witnesses import Witnesses, WitnessesConfig
 from mifeng.cli.witness import command
 from mifeng.crypto.signatures import SigningKey
 from mifeng.errors import MalformedError, PeerError, RefusedError, TransportError, UsageError
+from mifeng.pins import PinDocument
 from mifeng.protocol import checkpoint, entries, merkle, note
 from mifeng.protocol.checkpoint import Checkpoint, LogPin, verify_witnessed
 from mifeng.protocol.merkle import SHA256, SM3, Digest, HashWorld
@@ -368,17 +369,38 @@ async def test_a_stale_note_is_not_sent(log: Log) -> None:
 
 
 def test_the_configuration_of_a_gateway_is_strict() -> None:
-    """A log's key is no witness's key, and a quorum must be reachable."""
+    """A log's key is no witness's key, nobody counts twice, and a quorum must be reachable."""
     member = {"url": "https://w.example", "key": KEYS.public[0].encode()}
     assert Witnesses.of(WitnessesConfig.model_validate({"members": [member], "quorum": 1}))
     log_key = Log("log.example/x").signer.key.encode()
+    twin = {"twin_key": KEYS.public[1].encode()}
+    other = WitnessKeys.generate("witness.example/w2").public[0]
+    second = {"url": "https://v.example", "key": other.encode()}
+    assert Witnesses.of(WitnessesConfig.model_validate({"members": [member, second], "quorum": 2}))
     for wrong in (
         {"members": [member], "quorum": 2},
         {"members": [member | {"key": log_key}], "quorum": 1},
         {"members": [member | {"key": "?"}], "quorum": 1},
+        {"members": [member | twin, second | twin], "quorum": 2},
     ):
         with pytest.raises(ValueError, match=r"quorum|key"):
             WitnessesConfig.model_validate(wrong)
+
+
+def test_what_clients_and_auditors_pin_is_strict() -> None:
+    """No log cosigns itself: a key without times is no witness's, and two keys are not two."""
+    log_key = Log("log.example/x").signer.key.encode()
+    sm2, ed25519 = (key.encode() for key in KEYS.public)
+    pinned = {"origin": "log.example/x", "keys": [log_key], "witnesses": [sm2], "quorum": 1}
+    assert PinDocument.model_validate(pinned).pin().quorum == 1
+    for wrong in (
+        {"witnesses": [log_key]},
+        {"witnesses": [sm2, log_key]},
+        {"witnesses": [sm2, ed25519], "quorum": 2},
+        {"witnesses": [], "quorum": 1},
+    ):
+        with pytest.raises(ValueError, match=r"quorum|witnesses"):
+            PinDocument.model_validate(pinned | wrong).pin()
 
 
 def test_keygen_and_show(tmp_path: Path, log: Log) -> None:
