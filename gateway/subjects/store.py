@@ -229,7 +229,8 @@ class SubjectStore:
 
         Raises:
             SubjectUnknownError: there is no such person.
-            SubjectsError: the store cannot be written; nothing has changed.
+            SubjectsError: the store cannot be written; nothing has changed, unless the disk
+                failed at the very end: then ERASURE is pending.
         """
         with self._lock:
             self._refresh()
@@ -251,13 +252,23 @@ class SubjectStore:
                     self._db.execute("UPDATE epoch SET kek = ?", (new.id,))
                     self._db.execute("INSERT INTO pending (entry) VALUES (?)", (entry,))
             except BaseException:
-                self._use(old)
-                self._keys.keep(old.id)
+                self._settle(old)
                 raise
             self._cache.clear()
             self._keys.keep(new.id)
             with _said():
                 self._db.execute("VACUUM")
+
+    def _settle(self, old: Kek) -> None:
+        """Keep the key that the database is under, as it says itself; both if it does not say.
+
+        A COMMIT that failed may have been one.
+        """
+        self._use(old)
+        self._cache.clear()
+        with contextlib.suppress(sqlite3.Error, OSError):
+            (kek_id,) = self._db.execute("SELECT kek FROM epoch").fetchone()
+            self._keys.keep(kek_id)
 
     def remember(self, entry: bytes) -> None:
         """Keep an entry in `pending`, for an action that no open log can record."""

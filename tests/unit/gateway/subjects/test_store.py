@@ -112,6 +112,50 @@ def test_named_again_a_person_is_somebody_else(tmp_path: Path) -> None:
     store.close()
 
 
+class FailingDisk:
+    """A connection whose next COMMIT is reported as failed, whether it was made or not."""
+
+    def __init__(self, db: sqlite3.Connection, *, made: bool) -> None:
+        self._db, self._made, self.failed = db, made, False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._db, name)
+
+    def execute(self, query: str, values: tuple[bytes | int | str, ...] = ()) -> object:
+        """See `sqlite3.Connection.execute`."""
+        if query != "COMMIT" or self.failed:
+            return self._db.execute(query, values)
+        self.failed = True
+        if self._made:
+            self._db.execute(query)
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_commit_that_fails_costs_nobody_else_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, made: bool
+) -> None:
+    """It may have been one all the same: the key that the database is under stays."""
+    store = opened(tmp_path)
+    person, other = store.person("a", REFERENCE), store.person("a", "00" * 32)
+    monkeypatch.setattr(store, "_db", FailingDisk(store._db, made=made))
+    with pytest.raises(SubjectsError):
+        store.erase(person.subject, b"erasure")
+    for again in (False, True):
+        if again:
+            store.close()
+            store = opened(tmp_path)
+        assert store.opened(other.subject) == other
+        assert [entry for _, entry in store.pending()] == [b"erasure"] * made
+        if made:
+            with pytest.raises(SubjectUnknownError):
+                store.opened(person.subject)
+        else:
+            assert store.opened(person.subject) == person
+        assert len(list(keyfile.KeyFile.open(tmp_path / "keys" / "kek"))) == 1
+    store.close()
+
+
 @pytest.mark.parametrize("step", ["add", "commit", "keep"])
 def test_a_crash_during_erasure_is_finished_or_undone(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
