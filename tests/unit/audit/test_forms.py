@@ -57,7 +57,7 @@ def test_every_byte_of_a_receipt_bent_is_read_alike(made: Made) -> None:
         (b'"intent":', b'"intent":-'),
         (b'"v":1}', b'"v":1 }'),
         (b'"v":1}', b'"v":1}\n'),
-        (b'"type":"COMPLETION"', b'"type":"COMPLET\\u0049ON"'),
+        (b'"type":"COMPLETION"', b'"type":"\\u0043OMPLETION"'),
         (b'=="}]', b'"}]'),
     ],
 )
