@@ -4,17 +4,28 @@ Any scalar can be overridden by an environment variable `MIFENG_GATEWAY__SECTION
 keys are errors in both places.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from mifeng.crypto import Sm3, sm3
 
 from .anchors.config import AnchorsConfig
 from .auditlog import config as auditlog
@@ -237,6 +248,7 @@ class GatewayConfig(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
     )
+    _source: bytes = PrivateAttr(default=sm3(b""))
 
     http: HttpConfig
     grpc: GrpcConfig | None = None
@@ -260,6 +272,11 @@ class GatewayConfig(BaseSettings):
     """Administrators and where they are served; left out, nobody is."""
     forwarding: ForwardingConfig | None = None
     """Security centres and collectors; left out, nobody is told."""
+
+    @property
+    def source(self) -> bytes:
+        """SM3 of the file it was read from; see docs/spec/log.md §8.6, `actor` of POLICY."""
+        return self._source
 
     @model_validator(mode="after")
     def _named_actors(self) -> Self:
@@ -298,11 +315,26 @@ def load(path: Path) -> GatewayConfig:
             del init_settings, dotenv_settings, file_secret_settings
             return env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=path)
 
+        def model_post_init(self, _context: object, /) -> None:
+            super().model_post_init(_context)
+            self._source = source
+
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
+        source = _digest(path)
         settings: Any = FromFile()  # type: ignore[call-arg]  # the sources supply them
     except (ValidationError, yaml.YAMLError, OSError, ValueError) as exc:
         raise ConfigError(f"{path}: {exc}") from exc
     loaded: GatewayConfig = settings
     return loaded
+
+
+def _digest(path: Path) -> bytes:
+    """Return the SM3 of a file and, if there are any, of the variables that win over it."""
+    digest = Sm3()
+    digest.update(path.read_bytes())
+    over = {name.upper(): value for name, value in os.environ.items()}
+    for name in sorted(name for name in over if name.startswith(PREFIX)):
+        digest.update(b"\0" + os.fsencode(f"{name}={over[name]}"))
+    return digest.digest()

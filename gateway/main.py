@@ -23,7 +23,7 @@ import yaml
 
 import policies
 from attestation.policy import Policy
-from mifeng.crypto import CryptoError, sm3
+from mifeng.crypto import CryptoError
 from mifeng.crypto.providers import providers, require_constant_time
 from mifeng.crypto.randomness import random_bytes
 from mifeng.errors import MifengError, UsageError
@@ -171,8 +171,11 @@ def read_policy(name: str) -> tuple[Policy, bytes]:
         raise ConfigError(f"policy: {exc}") from exc
 
 
-async def record_policy(audit: AuditLog, policy: Policy, document: bytes) -> None:
-    """Keep the policy beside the log and, if it is a new one, say that it is in force."""
+async def record_policy(audit: AuditLog, policy: Policy, document: bytes, *, source: bytes) -> None:
+    """Keep the policy beside the log and, if it is a new one, say that it is in force.
+
+    `source` is the digest of the configuration that says so, `GatewayConfig.source`.
+    """
     known = await audit.of_type(PolicyActivated.TYPE)
     if known:
         latest = entries.decode(await audit.entry(known[-1]))
@@ -184,7 +187,7 @@ async def record_policy(audit: AuditLog, policy: Policy, document: bytes) -> Non
             at=int(time.time()),
             name=policy.name,
             policy=policy.digest,
-            actor=sm3(random_bytes(32)),
+            actor=source,
         )
     )
 
@@ -316,7 +319,7 @@ async def run(settings: GatewayConfig, *, points: Failpoints = UNARMED) -> None:
     metrics = Metrics()
     instance = f"gw-{random_bytes(8).hex()}"
     audit = await _open_log(settings, instance, points)
-    await record_policy(audit, policy, document)
+    await record_policy(audit, policy, document, source=settings.source)
     beside = await Beside.open(settings, audit, read_passphrase(settings))
     stapler, fetcher = settings.collateral.stapler() if settings.collateral else (None, None)
     nodes = _nodes(settings, audit, policy, stapler)

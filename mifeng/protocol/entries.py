@@ -276,7 +276,7 @@ class PolicyActivated(Record):
     name: Name
     policy: Digest32
     actor: Digest32
-    """Salted commitment to who activated it."""
+    """What activated it: SM3 of the gateway's configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ async def gateway(settings: LogConfig, name: str) -> tuple[AuditLog, Told, fanou
     """Start a gateway as far as this needs one: log, nodes, what follows the others."""
     config = replace(settings, instance=name)
     log = await AuditLog.open(config, KEYS, clock=lambda: NOW)
-    await record_policy(log, OLD, DOCUMENT)
+    await record_policy(log, OLD, DOCUMENT, source=bytes(32))
     told = Told()
     following = fanout.FanOut(config, log, told)  # type: ignore[arg-type]  # all it uses
     following.start()
@@ -75,7 +75,7 @@ async def gateway(settings: LogConfig, name: str) -> tuple[AuditLog, Told, fanou
 
 async def decide(log: AuditLog, keyset: bytes) -> None:
     """Activate a policy, revoke a node, and let another one's time run out."""
-    await record_policy(log, NEW, CHANGED)
+    await record_policy(log, NEW, CHANGED, source=bytes(32))
     for reason, digest in (("administrator", keyset), ("keyset.expired", bytes(32))):
         await log.append(NodeExpired(at=NOW, node="n", keyset=digest, reason=reason))
 
