@@ -11,6 +11,7 @@ Source: docs/spec/keyset.md §4, §5; docs/spec/audit-pack.md §4.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TypeAlias
 
 import policies
 from attestation.appraise import appraise
@@ -82,6 +83,10 @@ def reappraise(
     return done
 
 
+_Description: TypeAlias = tuple[tuple[bytes, ...], tuple[bytes, ...], bytes, int]
+_Bundles: TypeAlias = Mapping[bytes, Mapping[_Description, bytes]]
+
+
 @dataclass(frozen=True, slots=True)
 class _One:
     pack: Pack
@@ -93,7 +98,7 @@ class _One:
 
     def judge(
         self,
-        bundles: Mapping[bytes, list[bytes]],
+        bundles: _Bundles,
         known: Mapping[bytes, Policy],
         done: Appraisals,
         *,
@@ -126,27 +131,14 @@ class _One:
             done.refused += 1
         done.count(self.entry.node, good=key is not None)
 
-    def bundle(self, bundles: Mapping[bytes, list[bytes]]) -> Bundle | None:
+    def bundle(self, bundles: _Bundles) -> Bundle | None:
         """Find the bundle that the entry describes: each gateway of a log files one of its own."""
-        some = False
-        for digest in bundles.get(self.entry.keyset, []):
-            bundle = _decoded(self.pack.blob(digest))
-            if bundle is not None and self.described(bundle):
-                return bundle
-            some |= bundle is not None
+        entry, some = self.entry, bundles.get(self.entry.keyset, {})
+        said = (entry.evidence, entry.collateral, entry.nonce, entry.freshness)
+        if said in some:
+            return _decoded(self.pack.blob(some[said]))
         self.found.error("evidence.other" if some else "evidence.missing", self.index)
         return None
-
-    def described(self, bundle: Bundle) -> bool:
-        """Whether evidence, collateral and nonce are those of the entry."""
-        entry = self.entry
-        evidence = (bundle.cpu.raw, *(device.evidence.raw for device in bundle.accelerators))
-        items = [data for _, data in bundle.cpu_collateral.items]
-        items += [data for each in bundle.accelerators for _, data in each.collateral.items]
-        said = (entry.evidence, entry.collateral, entry.nonce, entry.freshness)
-        # Devices of one kind bring the same collateral; it is named once.
-        have = (tuple(map(sm3, evidence)), tuple(dict.fromkeys(map(sm3, items))))
-        return said == (*have, bundle.freshness.nonce32, bundle.freshness.kind)
 
     def fits(self, bundle: Bundle, log_keys: frozenset[bytes]) -> bool:
         """Whether bundle, keyset and entry are about the same thing."""
@@ -216,14 +208,24 @@ class _One:
             self.found.error("keyset.entry-differs", self.index)
 
 
-def _bundles(pack: Pack, facts: Facts) -> dict[bytes, list[bytes]]:
-    """Return keyset digest → digests of bundles about it, among documents no entry names."""
-    found: dict[bytes, list[bytes]] = {}
+def _description(bundle: Bundle) -> _Description:
+    """Return what an entry says of its bundle: evidence, collateral, nonce, kind of freshness."""
+    evidence = (bundle.cpu.raw, *(device.evidence.raw for device in bundle.accelerators))
+    items = [data for _, data in bundle.cpu_collateral.items]
+    items += [data for each in bundle.accelerators for _, data in each.collateral.items]
+    # Devices of one kind bring the same collateral; it is named once.
+    have = (tuple(map(sm3, evidence)), tuple(dict.fromkeys(map(sm3, items))))
+    return (*have, bundle.freshness.nonce32, bundle.freshness.kind)
+
+
+def _bundles(pack: Pack, facts: Facts) -> _Bundles:
+    """Return keyset digest → description → digest of the bundle, among documents no entry names."""
+    found: dict[bytes, dict[_Description, bytes]] = {}
     for digest in pack.blobs:
         if facts.one("SELECT 1 FROM documents WHERE digest = ?", digest) is not None:
             continue
         if (bundle := _decoded(pack.blob(digest))) is not None:
-            found.setdefault(sm3(bundle.keyset), []).append(digest)
+            found.setdefault(sm3(bundle.keyset), {}).setdefault(_description(bundle), digest)
     return found
 
 

@@ -1,13 +1,18 @@
 """A pack may repeat anything at will: no rule takes much longer than the pack is long."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from mifeng.audit import rules
+from attestation.bundle import Bundle, Freshness
+from mifeng.audit import evidence, rules
 from mifeng.audit.facts import Facts, Rows
 from mifeng.audit.findings import Findings
 from mifeng.audit.rules import Extent
+from mifeng.crypto import sm3
+from tests.unit.audit.made import Made
 
 H, KEYSET, DIGEST = b"h" * 32, b"k" * 32, b"d" * 32
 STEPS = 100
@@ -170,3 +175,27 @@ def test_the_first_entry_that_is_dated_too_late() -> None:
         assert dict(facts.dated_after(limits)) == {"late": 3, "admission": 1, "first": 0}
         assert dict(facts.dated_after([(4, 90, "none")])) == {}
         assert dict(facts.dated_after([])) == {}
+
+
+def test_bundles_are_read_once_however_often_a_keyset_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once to know what it is, and once for each entry that describes it."""
+    made = Made()
+    (bundle,) = map(Bundle.decode, made.source.bundles())
+    for number in range(8):
+        other = replace(bundle, freshness=Freshness(kind=1, x=own(number)))
+        made.source.documents[sm3(other.encode())] = other.encode()
+    (at,) = made.source.of_type("KEYSET")
+    for _ in range(8):
+        made.source.log.append(made.source.log[at])
+    read = []
+    decoded = evidence._decoded
+
+    def counted(raw: bytes | None) -> Bundle | None:
+        read.append(raw)
+        return decoded(raw)
+
+    monkeypatch.setattr(evidence, "_decoded", counted)
+    assert made.verified(tmp_path / "pack.zip").appraisals.passed == 9
+    assert len([raw for raw in read if raw and raw.startswith(b"mifeng/v1/bundle\0")]) == 9 + 9
