@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -92,11 +93,11 @@ REPEATED: dict[str, Callable[[int], Rows]] = {
 
 def steps(rows: Rows, n: int) -> int:
     """Return how many instructions SQLite needs to judge facts."""
-    count = 0
+    made = 0
 
     def more() -> int:
-        nonlocal count
-        count += 1
+        nonlocal made
+        made += 1
         return 0
 
     with Facts() as facts:
@@ -105,7 +106,7 @@ def steps(rows: Rows, n: int) -> int:
         facts._db.set_progress_handler(more, STEPS)
         extent = Extent(runs=[(0, 4 * n)], size=4 * n, last_at=10**9)
         rules.check(facts, extent, Findings())
-    return count
+    return made
 
 
 @pytest.mark.parametrize("what", REPEATED)
@@ -183,9 +184,9 @@ def test_bundles_are_read_once_however_often_a_keyset_is_logged(
     """Each once to know what it is, and once for each entry that describes it."""
     made = Made()
     (bundle,) = map(Bundle.decode, made.source.bundles())
-    for number in range(8):
-        other = replace(bundle, freshness=Freshness(kind=1, x=own(number)))
-        made.source.documents[sm3(other.encode())] = other.encode()
+    others = (replace(bundle, freshness=Freshness(kind=1, x=own(i))).encode() for i in count())
+    before = (raw for raw in others if sm3(raw) < sm3(bundle.encode()))
+    made.source.documents |= {sm3(raw): raw for raw in islice(before, 8)}
     (at,) = made.source.of_type("KEYSET")
     for _ in range(8):
         made.source.log.append(made.source.log[at])
