@@ -150,10 +150,18 @@ def _from_json(
     unpack = _UNPACKERS.get(kind) or _own_unpacker(kind)
     if unpack is None:
         return (Unit(evidence=Evidence(kind, data), collateral=collateral),)
-    units = unpack(value, collateral)
+    units = unpack(_named_platform(value), collateral)
     if not 1 <= len(units) <= MAX_UNITS:
         raise malformed(f"{code}.count", "devices", f"1 … {MAX_UNITS}", len(units))
     return units
+
+
+def _named_platform(value: object) -> object:
+    """Return the evidence that an agent wraps beside its platform's name, or `value` itself."""
+    if isinstance(value, dict) and not value.keys().isdisjoint(_PLATFORM_NAMES):
+        inner = value.get("evidence")
+        return inner if isinstance(inner, dict) else value
+    return value
 
 
 def _own_unpacker(kind: EvidenceKind) -> Unpack | None:
@@ -162,16 +170,16 @@ def _own_unpacker(kind: EvidenceKind) -> Unpack | None:
 
 
 def _intel(kind: EvidenceKind) -> Unpack:
-    """Quotes as trustee's agents and dstack wrap them: `quote`, and event logs beside it."""
+    """Quotes as agents, dstack and configfs-tsm wrap them, and event logs beside them."""
     code = f"{kind.value}.container"
 
     def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
-        if not isinstance(value, dict) or not value.keys() & {"quote", "attestation"}:
+        names = [name for name in _QUOTES if name in value] if isinstance(value, dict) else []
+        if not isinstance(value, dict) or not names:
             raise malformed(f"{code}.json", "evidence", "an object with `quote`", "another value")
-        if "quote" in value:
-            raw = json_bytes(value["quote"], what="quote", code=code)
-        else:
-            raw = _dstack_quote(json_bytes(value["attestation"], what="attestation", code=code))
+        raw = json_bytes(value[names[0]], what=names[0], code=code)
+        if names[0] == _DSTACK_NAME:
+            raw = _dstack_quote(raw)
         items = list(collateral.items)
         items += [(Role.EVENT_LOG, log) for log in _event_logs(value, code=code)]
         return (Unit(evidence=Evidence(kind, raw), collateral=Collateral(tuple(items))),)
@@ -240,6 +248,9 @@ def _dstack_quote(raw: bytes) -> bytes:
     return raw[4 : 4 + (compact >> 2)]
 
 
+_PLATFORM_NAMES: Final = frozenset({"platform", "tee"})
+_DSTACK_NAME: Final = "attestation"
+_QUOTES: Final = ("quote", "outblob", _DSTACK_NAME)
 _NVIDIA_LISTS: Final = ("device_evidence_list", "evidence_list", "evidences")
 
 _CONTAINERS: Final[Mapping[EvidenceKind, str]] = {

@@ -1,9 +1,10 @@
 """Find the one report inside what tools and clouds deliver.
 
 Binary: a bare report, zero-padded or followed by a GHCB certificate table; the guest driver's
-response; an Azure HCL blob; a dstack envelope. JSON: what guest-components, attestation services
-and Azure's confidential containers write. What surrounds the report is not signed and is
-dropped, except certificates and CRLs, which are verified like any other.
+response; an Azure HCL blob; a dstack envelope. JSON: what guest-components, attestation services,
+dstack, Azure's confidential containers and readers of configfs-tsm write. What surrounds the
+report is not signed and is dropped, except certificates and CRLs, which are verified like any
+other.
 
 Source: AMD 56860 §"MSG_REPORT_RSP"; AMD 56421 §"SNP Extended Guest Request"; the tools' formats.
 """
@@ -82,8 +83,6 @@ def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
     """
     doc = _object(value, "evidence")
     inner = doc.get("evidence")
-    if isinstance(inner, dict) and not doc.keys().isdisjoint({"platform", "tee"}):
-        return unpack(inner, collateral)
     if "attestation_report" in doc:
         report = doc["attestation_report"]
         if isinstance(report, dict):
@@ -99,9 +98,21 @@ def unpack(value: object, collateral: Collateral) -> tuple[Unit, ...]:
             if doc.get(name) is not None
         ]
     else:
-        raise malformed(f"{_CODE}.json", "JSON evidence", "a report", "none")
+        packed, embedded = _blob(doc), []
     evidence = Evidence(EvidenceKind.AMD_SNP, packed)
     return (Unit(evidence=evidence, collateral=add_missing(collateral, embedded)),)
+
+
+def _blob(doc: Mapping[str, object]) -> bytes:
+    """Return the binary container in a dstack or configfs-tsm document, for `unwrap`."""
+    if "attestation" in doc:
+        return json_bytes(doc["attestation"], what="attestation", code=_CODE)
+    if "outblob" not in doc:
+        raise malformed(f"{_CODE}.json", "JSON evidence", "a report", "none")
+    report = json_bytes(doc["outblob"], what="outblob", code=_CODE)
+    if not doc.get("auxblob"):
+        return report
+    return report + json_bytes(doc["auxblob"], what="auxblob", code=_CODE)
 
 
 def add_missing(collateral: Collateral, embedded: list[tuple[Role, bytes]]) -> Collateral:

@@ -1,8 +1,8 @@
 """The signed opaque data of a report: a list of typed fields.
 
-Every field this file names has the one length its table row allows; fields it does not name are
-kept, shown and otherwise ignored. What a field means for a verdict is decided by the verifier
-of the device kind.
+Every field that a verdict reads, or that is shown as a number, has the one length its table row
+allows; others are kept, shown and otherwise ignored: early switch firmware gave numbers to other
+fields. What a field means for a verdict is decided by the verifier of the device kind.
 
 Source: nv-local-gpu-verifier 2.7.3 `attestation/spdm_msrt_resp_msg.py`; attestation-sdk
 `nv-attestation-sdk-cpp/src/gpu/*`, `src/switch/*`.
@@ -70,10 +70,8 @@ _HEAD_BYTES: Final = 4
 
 _ONE_BYTE: Final = frozenset({1})
 _SIZES: Final[Mapping[int, frozenset[int]]] = {
-    FieldId.GPU_INFO: frozenset({8}),
     FieldId.VBIOS_VERSION: frozenset({8, 14}),
     FieldId.NVDEC0_STATUS: _ONE_BYTE,
-    FieldId.CPRINFO: frozenset({4}),
     FieldId.BOARD_ID: frozenset({4}),
     FieldId.FWID: frozenset({DIGEST_BYTES}),
     FieldId.PROTECTED_PCIE_STATUS: _ONE_BYTE,

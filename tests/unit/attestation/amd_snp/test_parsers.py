@@ -139,6 +139,13 @@ CONTAINERS: dict[str, Callable[[bytes], bytes]] = {
     ).encode(),
     "cloud-json": lambda raw: json.dumps({"evidence": b64encode(raw).decode()}).encode(),
     "numbers": lambda raw: json.dumps({"attestation_report": list(raw)}).encode(),
+    "dstack-json": lambda raw: json.dumps(
+        {"attestation": (bytes.fromhex("00038112") + raw + b"\0more").hex()}
+    ).encode(),
+    "tsm-json": lambda raw: json.dumps(
+        {"provider": "sev_guest\n", "outblob": urlsafe_b64encode(raw).decode().rstrip("=")}
+    ).encode(),
+    "tsm-json-empty-table": lambda raw: json.dumps({"outblob": raw.hex(), "auxblob": ""}).encode(),
 }
 
 
@@ -160,6 +167,8 @@ def test_the_table_after_a_report_is_read() -> None:
     )
     claims = verify(MILAN, MILAN.report() + tail)
     assert (claims.refused, claims.unchecked) == ((), ())
+    halves = {"outblob": MILAN.report().hex(), "auxblob": b64encode(tail).decode()}
+    assert verify(MILAN, json.dumps(halves).encode()) == claims
     given = Collateral(((Role.CERT_CHAIN, tail), (Role.SNP_CRL, MILAN.crl())))
     assert verify(MILAN, MILAN.report(), given).unchecked == ()
 

@@ -287,6 +287,18 @@ def test_agents_json_is_unwrapped_with_its_event_logs() -> None:
     assert (unit.evidence.raw, unit.collateral) == (b"\1\2", given)
 
 
+def test_the_name_of_a_platform_beside_evidence_is_taken_off() -> None:
+    """Agents name the platform around their evidence; without evidence inside it stays."""
+    for name in ("platform", "tee"):
+        wrapped = {name: "tdx", "evidence": {"outblob": RAW.hex(), "provider": "tdx_guest"}}
+        (unit,) = normalise(Evidence(TDX, json.dumps(wrapped).encode()), Collateral())
+        assert unit.evidence.raw == RAW
+    (unit,) = normalise(Evidence(TDX, b'{"platform":"tdx","quote":"0102"}'), Collateral())
+    assert unit.evidence.raw == b"\1\2"
+    with pytest.raises(EvidenceMalformedError):
+        normalise(Evidence(TDX, b'{"evidence":{"quote":"0102"}}'), Collateral())
+
+
 def test_a_dstack_envelope_gives_up_its_quote() -> None:
     """The SCALE envelope, in JSON or bare, holds a vector; other bytes stay as they are."""
     envelope = bytes(2) + (len(RAW) << 2 | 1).to_bytes(2, "little") + RAW + b"more"

@@ -84,6 +84,12 @@ def test_opaque_fields_are_described_by_name() -> None:
     }
 
 
+def test_fields_that_no_verdict_reads_may_have_any_size() -> None:
+    """Early switch firmware lists its GPUs in field 4: shown in hex, and no reason to refuse."""
+    raw = _tlv(FieldId.GPU_INFO, bytes(128)) + _tlv(FieldId.CPRINFO, b"\1")
+    assert opaque.describe(opaque.decode(raw)) == {"gpu_info": "00" * 128, "cprinfo": "01"}
+
+
 def test_the_longest_text_is_allowed() -> None:
     """64 bytes, padding included."""
     fields = opaque.decode(_tlv(FieldId.CHIP_INFO, b"GB202".ljust(64, b"\0")))
