@@ -20,6 +20,7 @@ from gateway.roles.actions import Action
 from gateway.roles.desk import Desk
 from gateway.subjects.errors import SubjectsError, SubjectUnknownError
 from gateway.subjects.people import People, parse_reference
+from mifeng.protocol.merkle import MAX_SIZE
 
 from .http import PROBLEM_JSON
 
@@ -127,7 +128,7 @@ def _security(app: FastAPI, administration: Administration) -> None:
         try:
             subject = await _subject(people, body)
             recorded = await people.erase(subject, reason=reason, actor=actor)
-        except SubjectUnknownError:
+        except (SubjectsError, ProblemError):
             await administration.desk.failed(who, actor, action, reason)
             raise
         return {"subject": subject.hex(), "recorded": recorded}
@@ -139,7 +140,7 @@ def _audit(app: FastAPI, administration: Administration) -> None:
     @app.get("/v1/admin/log/entries")
     async def entries(request: Request, low: int, high: int) -> dict[str, Any]:
         """Entries [low, high), at most a thousand, as the log holds them."""
-        if not 0 <= low < high <= low + MAX_ENTRIES:
+        if not 0 <= low < high <= min(low + MAX_ENTRIES, MAX_SIZE):
             raise ProblemError("admin.malformed", f"need low < high ≤ low + {MAX_ENTRIES}")
         await _permit(administration, request, Action.LOG_READ, f"{low}-{high}")
         try:
@@ -165,7 +166,7 @@ def _audit(app: FastAPI, administration: Administration) -> None:
         who, actor = await _permit(administration, request, action, "subject")
         try:
             person = await people.open(await _subject(people, body))
-        except SubjectUnknownError:
+        except (SubjectsError, ProblemError):
             await administration.desk.failed(who, actor, action, "subject")
             raise
         fields = person.fields
@@ -201,7 +202,7 @@ async def _subject(people: People, body: dict[str, Any]) -> bytes:
         reference = parse_reference(body["reference"])
     except (ValueError, TypeError, KeyError):
         raise ProblemError("admin.malformed", "need subject, or tenant and reference") from None
-    if not isinstance(tenant, str) or reference is None:
+    if not isinstance(tenant, str) or not tenant.isprintable() or reference is None:
         raise ProblemError("admin.malformed", "need subject, or tenant and reference")
     return await people.find(tenant, reference)
 

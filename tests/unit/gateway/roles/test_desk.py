@@ -1,6 +1,7 @@
 """Administrators' actions: on record before they happen, or they do not happen."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,4 +109,34 @@ async def test_what_is_no_route_is_no_action(served: Any) -> None:
     client, log, _ = served
     assert (await client.get("/v1/admin/nothing", headers=bearer(TOKEN))).status_code == 404
     assert (await client.delete("/v1/admin/status", headers=bearer(TOKEN))).status_code == 405
+    assert log.entries == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"subject": "zz"},
+        {"subject": "00"},
+        {"tenant": "\ud800", "reference": "00" * 32},
+        {"tenant": 7, "reference": "00" * 32},
+        {"tenant": "bank-a", "reference": "00" * 32},
+    ],
+)
+async def test_what_does_not_come_about_is_on_record_as_such(served: Any, body: object) -> None:
+    """Whatever is wrong with what is asked: permitted, recorded, and recorded as failed."""
+    client, log, _ = served
+    content = json.dumps(body)
+    answer = await client.post("/v1/admin/subjects/open", headers=bearer(OTHER), content=content)
+    assert answer.status_code in (400, 404)
+    assert [entry.success for entry in log.entries] == [True, False]
+
+
+async def test_a_range_that_no_log_has_is_refused(served: Any) -> None:
+    """Before anything is recorded, since an entry could not name it."""
+    client, log, _ = served
+    low = 10**100
+    where = f"/v1/admin/log/entries?low={low}&high={low + 1}"
+    answer = await client.get(where, headers=bearer(OTHER))
+    assert answer.json()["code"] == "admin.malformed"
     assert log.entries == []
