@@ -246,7 +246,11 @@ class GatewayConfig(BaseSettings):
     """See the module."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,  # a URL may hold a password, a wrong line a key
     )
     _source: bytes = PrivateAttr(default=sm3(b""))
 
