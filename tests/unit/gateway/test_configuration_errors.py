@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config import ConfigError, load
 
-SECRET = "hunter2"  # noqa: S105 - what must not be shown
+SECRET = "hunter2"
 
 
 @pytest.mark.parametrize(
