@@ -36,6 +36,7 @@ _CERTIFICATE: Final = re.compile(
 _CERTIFICATE_FILES: Final = frozenset(
     {Role.CERT_CHAIN, Role.VEK, Role.ASK, Role.ARK, Role.DEV_CERT, Role.AK_CERT}
 )
+_DER_FILES: Final = _CERTIFICATE_FILES | {Role.SNP_CRL, Role.ROOT_CRL, Role.PCK_CRL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,9 @@ def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
             raise malformed(f"{code}.size", what, f"<= {MAX_EVIDENCE_BYTES} bytes", len(each))
     if not data:
         raise malformed(f"{code}.size", "evidence", "at least 1 byte", 0)
-    collateral = Collateral(tuple((role, _bare(role, each)) for role, each in collateral.items))
+    collateral = Collateral(
+        tuple((role, _bare(role, each, code=code)) for role, each in collateral.items)
+    )
     if _is_json(data):
         return _from_json(kind, data, collateral, code=code)
     label = _LABELS.get(kind, b"")
@@ -82,12 +85,16 @@ def normalise(evidence: Evidence, collateral: Collateral) -> tuple[Unit, ...]:
     return (Unit(evidence=Evidence(kind, raw), collateral=collateral),)
 
 
-def _bare(role: Role, data: bytes) -> bytes:
-    """Return a PEM file of certificates without explanatory text around its blocks (RFC 7468 §2).
+def _bare(role: Role, data: bytes, *, code: str) -> bytes:
+    """Return a file of certificates or of a CRL without its text encoding or explanatory text.
 
-    Tools write subjects and comments there. A file whose rest has dashes is left as it is: a block
-    that is not understood must not pass for text.
+    Agents write DER and PEM in hex or base64, tools write subjects and comments around PEM blocks
+    (RFC 7468 §2). A file whose rest has dashes is left as it is: a block that is not understood
+    must not pass for text.
     """
+    packed = b"".join(data.split())
+    if role in _DER_FILES and (_HEX.fullmatch(packed) or _BASE64.fullmatch(packed)):
+        data = text_to_bytes(data, what=role.value, code=code)
     if role not in _CERTIFICATE_FILES or b"-----BEGIN" not in data:
         return data
     if b"-----" in _CERTIFICATE.sub(b"", data):
@@ -187,6 +194,16 @@ def _intel(kind: EvidenceKind) -> Unpack:
     return unpack
 
 
+def _cca(value: object, collateral: Collateral) -> tuple[Unit, ...]:
+    """Tokens as guest-components (`token`) and readers of configfs-tsm (`outblob`) wrap them."""
+    code = f"{EvidenceKind.ARM_CCA.value}.container"
+    names = [name for name in _TOKENS if name in value] if isinstance(value, dict) else []
+    if not isinstance(value, dict) or not names:
+        raise malformed(f"{code}.json", "evidence", "an object with `token`", "another value")
+    raw = json_bytes(value[names[0]], what=names[0], code=code)
+    return (Unit(evidence=Evidence(EvidenceKind.ARM_CCA, raw), collateral=collateral),)
+
+
 def _nvidia(kind: EvidenceKind) -> Unpack:
     """Serialized evidence: a list of devices, each a report and its PEM chain in base64."""
     code = f"{kind.value}.container"
@@ -251,6 +268,7 @@ def _dstack_quote(raw: bytes) -> bytes:
 _PLATFORM_NAMES: Final = frozenset({"platform", "tee"})
 _DSTACK_NAME: Final = "attestation"
 _QUOTES: Final = ("quote", "outblob", _DSTACK_NAME)
+_TOKENS: Final = ("token", "outblob")
 _NVIDIA_LISTS: Final = ("device_evidence_list", "evidence_list", "evidences")
 
 _CONTAINERS: Final[Mapping[EvidenceKind, str]] = {
@@ -261,6 +279,7 @@ _CONTAINERS: Final[Mapping[EvidenceKind, str]] = {
 """Kinds that bring a wrapper of their own, and the module that opens it."""
 
 _UNPACKERS: Final[Mapping[EvidenceKind, Unpack]] = {
+    EvidenceKind.ARM_CCA: _cca,
     EvidenceKind.INTEL_TDX: _intel(EvidenceKind.INTEL_TDX),
     EvidenceKind.INTEL_SGX: _intel(EvidenceKind.INTEL_SGX),
     EvidenceKind.NVIDIA_GPU: _nvidia(EvidenceKind.NVIDIA_GPU),

@@ -41,7 +41,7 @@ ROWS = (
     cca(TOKENS[0], "trustee/rak-priv.json", "untrusted", "arm-cca.platform.signature"),
     cca(TOKENS[1], "secgear/cpak.json", "accepted", "accepted", nonce="ab" * 64),
     cca(TOKENS[1], "secgear/cpak.json", "untrusted", "binding.nonce", nonce="ab" * 32),
-    cca("trustee/rvstore.json", None, "malformed", "arm-cca.cbor"),
+    cca("trustee/rvstore.json", None, "malformed", "arm-cca.container.json"),
 )
 
 

@@ -299,6 +299,37 @@ def test_the_name_of_a_platform_beside_evidence_is_taken_off() -> None:
         normalise(Evidence(TDX, b'{"evidence":{"quote":"0102"}}'), Collateral())
 
 
+def test_a_cca_token_comes_out_of_agents_json() -> None:
+    """guest-components call it `token`, configfs-tsm `outblob`; other JSON is malformed."""
+    for wrapped in ({"token": list(RAW)}, {"outblob": b64encode(RAW).decode(), "auxblob": ""}):
+        data = json.dumps(wrapped).encode()
+        (unit,) = normalise(Evidence(EvidenceKind.ARM_CCA, data), Collateral())
+        assert unit.evidence.raw == RAW
+    for other in (b"{}", b"[1]"):
+        with pytest.raises(EvidenceMalformedError) as caught:
+            normalise(Evidence(EvidenceKind.ARM_CCA, other), Collateral())
+        assert code_of(caught) == "arm-cca.container.json"
+
+
+@pytest.mark.parametrize("role", [Role.VEK, Role.CERT_CHAIN, Role.SNP_CRL])
+def test_certificates_and_lists_in_text_are_decoded(role: Role) -> None:
+    """DER or PEM in hex or base64 comes out; what is neither stays for its own reader."""
+    der, pem = (
+        b"\x30\x03\x02\x01\x07",
+        b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
+    )
+    for plain in (der, pem):
+        for text in (plain.hex().encode() + b"\n", b64encode(plain), plain):
+            (unit,) = normalise(Evidence(TDX, RAW), Collateral(((role, text),)))
+            assert unit.collateral.items == ((role, plain),)
+    for other in (b"", b"{}", b"no text, of neither kind"):
+        (unit,) = normalise(Evidence(TDX, RAW), Collateral(((role, other),)))
+        assert unit.collateral.items == ((role, other),)
+    with pytest.raises(EvidenceMalformedError) as caught:
+        normalise(Evidence(TDX, RAW), Collateral(((role, b"AAAAA"),)))
+    assert code_of(caught) == "intel-tdx.container.text"
+
+
 def test_a_dstack_envelope_gives_up_its_quote() -> None:
     """The SCALE envelope, in JSON or bare, holds a vector; other bytes stay as they are."""
     envelope = bytes(2) + (len(RAW) << 2 | 1).to_bytes(2, "little") + RAW + b"more"
