@@ -29,6 +29,7 @@ from mifeng.protocol.keyset import Keyset
 from .facts import Facts
 from .findings import Findings
 from .pack import Pack
+from .releases import Released
 from .trust import Trust
 
 _LABEL = b"mifeng/v1/bundle\0"
@@ -73,12 +74,13 @@ def reappraise(
     """
     bundles = _bundles(pack, facts)
     known = _policies(pack, facts, trust)
+    released = Released(pack, facts, trust.releases, found)
     done = Appraisals()
     rows = facts.ask("SELECT idx, data FROM others WHERE type = 'KEYSET' ORDER BY idx")
     for index, data in rows:
         entry = entries.decode(data)
         if isinstance(entry, entries.KeysetLogged):
-            one = _One(pack, facts, trust, found, index, entry)
+            one = _One(pack, facts, trust, found, index, entry, released)
             one.judge(bundles, known, done, log_keys=log_keys, at=entry.at if at is None else at)
     return done
 
@@ -95,6 +97,7 @@ class _One:
     found: Findings
     index: int
     entry: entries.KeysetLogged
+    released: Released
 
     def judge(
         self,
@@ -121,8 +124,10 @@ class _One:
                 if policy is None or own.digest != policy.digest
             )
         key = verdicts[0] if verdicts and all(verdicts) else None
-        if key is not None:
+        if key is not None and bundle is not None:
             self.compare(key)
+            judged = self.trust.policies or filter(None, (policy,))
+            self.released.check(self.index, key, Keyset.decode(bundle.keyset), judged)
             done.passed += 1
             done.simulated += key.simulated
         elif bundle is None or (policy is None and not self.trust.policies):

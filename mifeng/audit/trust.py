@@ -4,6 +4,7 @@
     policies:   [production-cpu-only, own.yaml]     what the auditor requires of machines; may be []
     exporters:  [hex of an SM2 public key]          who may have signed the pack; may be []
     anchors:    {trusted, require}                  third parties that hold checkpoints (optional)
+    releases:   {keys, require}                     what must have been released (optional)
 
 Source: docs/spec/audit-pack.md §6.
 """
@@ -24,6 +25,7 @@ from mifeng.pins import PinDocument
 from mifeng.protocol.checkpoint import LogPin
 
 from .anchors.pins import NO_ANCHORS, AnchorPins, AnchorsDocument
+from .releases import NO_RELEASES, ReleasePins, ReleasesDocument
 
 
 class TrustDocument(BaseModel):
@@ -37,6 +39,8 @@ class TrustDocument(BaseModel):
     exporters: Annotated[list[str], Field(max_length=64)]
     anchors: AnchorsDocument | None = None
     """Left out, no anchor is trusted, and none required."""
+    releases: ReleasesDocument | None = None
+    """Left out, nothing must have been released."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ class Trust:
     policies: tuple[Policy, ...] = ()
     exporters: tuple[VerifyKey, ...] = ()
     anchors: AnchorPins = NO_ANCHORS
+    releases: ReleasePins = NO_RELEASES
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -59,6 +64,7 @@ class Trust:
                 policies=tuple(_policy(name, path.parent) for name in document.policies),
                 exporters=tuple(VerifyKey("sm2", bytes.fromhex(k)) for k in document.exporters),
                 anchors=document.anchors.pins(path.parent) if document.anchors else NO_ANCHORS,
+                releases=document.releases.pins() if document.releases else NO_RELEASES,
             )
         except OSError as exc:
             raise UsageError(f"{exc.filename}: {exc.strerror}") from exc

@@ -364,6 +364,23 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "条目时间晚于第三方已锚定它的时间",
         "the entry is dated after a third party had anchored it",
     ),
+    # Releases.
+    "release.measurement": (
+        "节点的度量值此前未在日志中发布，而信任文件要求",
+        "a node's measurement was not released in the log before, as the trust file requires",
+    ),
+    "release.model": (
+        "节点所提供模型的摘要此前未在日志中发布，而信任文件要求",
+        "a model's digest was not released in the log before, as the trust file requires",
+    ),
+    "release.withdrawn": (
+        "节点投入使用时，其度量值或模型的发布已被撤回",
+        "what a node ran had been withdrawn when it came into use",
+    ),
+    "release.unsigned": (
+        "发布条目没有信任文件所列发布密钥的签名文件",
+        "no release key of the trust file signed the document of a release",
+    ),
     # Watching.
     "watch.forked": (
         "日志自相矛盾：两个已签名检查点不属于同一历史",

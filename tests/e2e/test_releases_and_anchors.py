@@ -217,3 +217,10 @@ def test_anchors_survive_a_crash_and_verify_offline(
     assert {each["name"] for each in report["anchors"] if each["vouches"]} == {"worm", "tsa"}
     released = json.loads(run(release, "list", "--pack", pack, "--json").output)["releases"]
     assert all(each["documents"] for each in released)
+    # An auditor who requires releases finds the keyset that was in use before there were any.
+    document["releases"] = {"keys": [KEY.public_bytes.hex()], "require": ["measurement", "model"]}
+    trust.write_text(yaml.safe_dump(document))
+    refuted = json.loads(run(audit, "verify", pack, "--trust", trust, "--json", status=1).output)
+    errors = {f["code"] for f in refuted["findings"] if f["severity"] == "error"}
+    assert {"release.measurement", "release.model"} <= errors
+    assert all(code.startswith("release.") for code in errors)
