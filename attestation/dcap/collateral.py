@@ -7,6 +7,7 @@ Certificates of any chain are candidates only: what counts is the path to the pi
 Source: Intel PCS API v4; docs/spec/appraisal.md §4.3.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from attestation import json_strict
-from attestation.containers import is_text, text_to_bytes
+from attestation.containers import is_text, json_bytes, text_to_bytes
 from attestation.errors import malformed
 from attestation.evidence import Collateral, Role
 from attestation.json_fields import Fields
@@ -97,16 +98,31 @@ def _dcap(data: bytes, delivered: Delivered, *, kind: str) -> None:
             if name == "pck_certificate_chain":
                 delivered.pck_chains.append(chain)
     for name in ("root_ca_crl", "pck_crl"):
-        if fields.has(name):
+        if isinstance(tree.get(name), list):
+            data = json_bytes(tree[name], what=name, code=code)
+            delivered.crls.append(_crl(data, name, kind=kind))
+        elif fields.has(name):
             text = fields.text(name).encode(errors="surrogatepass")
             delivered.crls.append(_crl(text, name, kind=kind))
-    for name, into in (
-        ("tcb_info", delivered.tcb_infos),
-        ("qe_identity", delivered.qe_identities),
+    for name, member, into in (
+        ("tcb_info", "tcbInfo", delivered.tcb_infos),
+        ("qe_identity", "enclaveIdentity", delivered.qe_identities),
     ):
-        if fields.has(name):
-            raw = fields.text(name).encode(errors="surrogatepass")
-            into.append(SignedJson(raw=raw, signature=fields.hex(f"{name}_signature", 64)))
+        if not fields.has(name):
+            continue
+        raw = fields.text(name).encode(errors="surrogatepass")
+        if f"{name}_signature" not in tree:  # the service's body as it came, a C string perhaps
+            into.append(_signed(raw.rstrip(b"\0"), member, code))
+        else:
+            into.append(SignedJson(raw=raw, signature=_signature(tree, name, code=code)))
+
+
+def _signature(tree: Mapping[str, object], name: str, *, code: str) -> bytes:
+    """Return the signature beside a member: libraries write it in hex or as a list of bytes."""
+    found = json_bytes(tree[f"{name}_signature"], what=f"{name}_signature", code=code)
+    if len(found) != 2 * _COORDINATE:
+        raise malformed(f"{code}.field", f"{name}_signature", "64 bytes", len(found))
+    return found
 
 
 def _signed(data: bytes, name: str, code: str) -> SignedJson:

@@ -172,8 +172,8 @@ def parse_tcb_info(raw: bytes, *, kind: str) -> TcbInfo:
     """
     code = f"{kind}.tcb-info"
     fields = Fields(json_strict.parse_object(raw, what="TCB info", code=code), "TCB info", code)
-    name = fields.text("id")
     _need_version(fields, _TCB_INFO_VERSION)
+    name = fields.text("id")
     if fields.number("tcbType") != 0:
         raise malformed(f"{code}.type", "TCB info type", "0", fields.number("tcbType"))
     is_tdx = name == "TDX"

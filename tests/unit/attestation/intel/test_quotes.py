@@ -476,6 +476,25 @@ def test_the_bodies_of_intels_service_work_like_one_document() -> None:
     assert codes(verify(TD, collateral)) == []
 
 
+def test_one_document_may_hold_what_libraries_make_of_it() -> None:
+    """CRLs and signatures as lists of bytes; bodies of the service with the signature inside."""
+    document = json.loads(TD.dcap())
+    names = ("root_ca_crl", "pck_crl", "tcb_info_signature", "qe_identity_signature")
+    listed = {**document, **{name: list(bytes.fromhex(document[name])) for name in names}}
+    bodies = {
+        **document,
+        "tcb_info": f'{{"tcbInfo":{document["tcb_info"]},'
+        f'"signature":"{document["tcb_info_signature"]}"}}\0',
+        "qe_identity": f'{{"enclaveIdentity":{document["qe_identity"]},'
+        f'"signature":"{document["qe_identity_signature"]}"}}',
+        "tcb_info_signature": None,
+        "qe_identity_signature": None,
+    }
+    for form in (listed, bodies):
+        collateral = Collateral(((Role.DCAP, json.dumps(form).encode()),))
+        assert codes(verify(TD, collateral)) == []
+
+
 def runtime_log(*names: str) -> tuple[bytes, bytes]:
     """Return a log of events in RTMR3, as dstack writes it, and the register it leads to."""
     register, events = bytes(48), []
@@ -606,6 +625,8 @@ MALFORMED_DOCUMENTS = {
     ),
     "a number where text belongs": ({"pck_crl": 7}, "dcap.field"),
     "a signature too short": ({"tcb_info_signature": "00"}, "dcap.field"),
+    "no signature": ({"tcb_info_signature": None}, "dcap.field"),
+    "a signature that is a number": ({"tcb_info_signature": 1}, "dcap.text"),
     "a CRL that is none": ({"pck_crl": "00ff"}, "crl.parse"),
     "a time that does not exist": (
         {"tcb_info": json.dumps(tcb_info(issueDate="2025-02-30T00:00:00Z"))},
