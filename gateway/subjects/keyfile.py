@@ -104,9 +104,20 @@ class KeyFile:
         """Overwrite every other key; durable when this returns."""
         for place, kek in enumerate(self._slots):
             if kek is not None and kek.id != kek_id:
-                self._write(place, random_bytes(_SLOT))
-                self._write(place, bytes(_SLOT))
-                self._slots[place] = None
+                self._erase(place)
+
+    def only(self, kek_id: bytes) -> None:
+        """Overwrite every other slot, whatever it reads as; durable when this returns."""
+        if self.find(kek_id) is None:
+            raise SubjectsRefusedError(f"subjects: {self._path} does not hold that key")
+        for place, kek in enumerate(self._slots):
+            if kek is None or kek.id != kek_id:
+                self._erase(place)
+
+    def _erase(self, place: int) -> None:
+        self._write(place, random_bytes(_SLOT))
+        self._write(place, bytes(_SLOT))
+        self._slots[place] = None
 
     def _write(self, place: int, data: bytes) -> None:
         descriptor = os.open(self._path, os.O_WRONLY)

@@ -121,7 +121,8 @@ class People:
 
         Raises:
             SubjectUnknownError: there is no such person.
-            SubjectsError: nothing was destroyed.
+            SubjectsError: nothing was destroyed, or the disk failed at the end; see
+                `SubjectStore.erase`. ERASURE is never told before the old key is overwritten.
         """
         entry = entries.Erasure(at=int(self._clock()), subject=subject, reason=reason, actor=actor)
         data = entry.encode()
@@ -155,7 +156,7 @@ class People:
                 except (AuditLogError, MifengError):
                     return False
                 await self._run(self._eraser, partial(self._store.done, number))
-        return True
+            return not await self._run(self._eraser, self._store.unsettled)
 
     async def close(self) -> None:
         """Release the store."""

@@ -2,6 +2,7 @@
 
     subjects   id (HMAC of tenant and reference) · subject (commitment) · sealed
     epoch      id of the key in the key file that all of `sealed` is under
+    held       ERASURE entries whose old wrapping key may still be there: not to be told yet
     pending    entries that are still to be appended to the log: an erasure is never unrecorded
 
 Nothing is in clear: who holds the file and not the key file learns how many persons there are and
@@ -38,6 +39,7 @@ CREATE TABLE subjects (id BLOB PRIMARY KEY, subject BLOB NOT NULL UNIQUE, sealed
 CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), kek BLOB NOT NULL);
 CREATE TABLE pending (n INTEGER PRIMARY KEY AUTOINCREMENT, entry BLOB NOT NULL);
 """
+_HELD: Final = "CREATE TABLE IF NOT EXISTS held (n INTEGER PRIMARY KEY, entry BLOB NOT NULL)"
 _LABEL: Final = b"mifeng/v1/subject-row\0"
 _NONCE: Final = 12
 _CACHED: Final = 4096
@@ -109,6 +111,8 @@ class SubjectStore:
             new = not key.exists()
             try:
                 keys = KeyFile.create(key) if new else KeyFile.open(key)
+                if new:
+                    os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 store = cls(database, key, keys, passphrase)
             except (sqlite3.Error, OSError) as exc:
                 raise SubjectsRefusedError(f"subjects: {database}: {exc}") from exc
@@ -133,13 +137,17 @@ class SubjectStore:
                 kek = next(iter(self._keys))
                 self._db.execute("INSERT INTO epoch VALUES (1, ?)", (kek.id,))
                 self._db.execute("COMMIT")
+            self._db.execute(_HELD)
             self._use(self._epoch())
             row = self._db.execute("SELECT subject, sealed FROM subjects LIMIT 1").fetchone()
         except sqlite3.Error as exc:
             raise SubjectsRefusedError(f"subjects: {exc}") from exc
         if row is not None:
             self._unwrap(*row)
-        self._keys.keep(self._kek.id)
+        if self.unsettled():
+            self._retire_again()
+        else:
+            self._keep(self._kek.id)
 
     def _refresh(self) -> None:
         """Follow an erasure that another process has made; while the store is held."""
@@ -149,6 +157,31 @@ class SubjectStore:
             self._cache.clear()
             self._keys = KeyFile.open(self._key)
             self._use(self._epoch())
+        if self._unsettled():
+            with contextlib.suppress(SubjectsError):  # people are still named
+                self._retire_again()
+
+    def _keep(self, kek_id: bytes) -> None:
+        try:
+            self._keys.keep(kek_id)
+        except OSError as exc:
+            raise SubjectsError(f"subjects: {self._key}: {exc.strerror}") from exc
+
+    def _retire_again(self) -> None:
+        """Overwrite the old key, which an erasure could not, and let its ERASURE be told.
+
+        The slot is written even if it reads as empty: what failed may have been the flush.
+        """
+        try:
+            self._keys.only(self._kek.id)
+        except OSError as exc:
+            raise SubjectsError(f"subjects: {self._key}: {exc.strerror}") from exc
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._transaction():
+            self._db.execute("INSERT INTO pending (entry) SELECT entry FROM held ORDER BY n")
+            self._db.execute("DELETE FROM held")
 
     def _epoch(self) -> Kek:
         (kek_id,) = self._db.execute("SELECT kek FROM epoch").fetchone() or (b"",)
@@ -225,19 +258,26 @@ class SubjectStore:
 
         Args:
             subject: the commitment.
-            entry: to append to the log after; kept in `pending` until `done`.
+            entry: to append to the log after; kept in `pending` until `done`, once the old
+                wrapping key is overwritten.
 
         Raises:
             SubjectUnknownError: there is no such person.
             SubjectsError: the store cannot be written; nothing has changed, unless the disk
-                failed at the very end: then ERASURE is pending.
+                failed at the very end: then the person is gone, and ERASURE is pending, or held
+                until the old key is overwritten, which is tried again with each use of the store.
         """
         with self._lock:
             self._refresh()
             self._found("subject", subject)
+            if self._unsettled():
+                raise SubjectsError("subjects: an earlier erasure has not overwritten its key yet")
             old = self._kek
-            self._keys.keep(old.id)
-            new = self._keys.add()
+            self._keep(old.id)
+            try:
+                new = self._keys.add()
+            except OSError as exc:
+                raise SubjectsError(f"subjects: {self._key}: {exc.strerror}") from exc
             try:
                 with self._transaction():
                     rows = self._db.execute(
@@ -250,12 +290,13 @@ class SubjectStore:
                         fields = person.fields
                         self._insert(self._place(fields.tenant, fields.reference), person)
                     self._db.execute("UPDATE epoch SET kek = ?", (new.id,))
-                    self._db.execute("INSERT INTO pending (entry) VALUES (?)", (entry,))
+                    self._db.execute("INSERT INTO held (entry) VALUES (?)", (entry,))
             except BaseException:
                 self._settle(old)
                 raise
             self._cache.clear()
-            self._keys.keep(new.id)
+            self._keep(new.id)
+            self._tell()
             with _said():
                 self._db.execute("VACUUM")
 
@@ -266,9 +307,10 @@ class SubjectStore:
         """
         self._use(old)
         self._cache.clear()
-        with contextlib.suppress(sqlite3.Error, OSError):
+        with contextlib.suppress(sqlite3.Error, SubjectsError):
             (kek_id,) = self._db.execute("SELECT kek FROM epoch").fetchone()
-            self._keys.keep(kek_id)
+            self._keep(kek_id)
+            self._tell()
 
     def remember(self, entry: bytes) -> None:
         """Keep an entry in `pending`, for an action that no open log can record."""
@@ -279,6 +321,15 @@ class SubjectStore:
         """Return entries that are still to be appended, oldest first, each with its number."""
         with self._lock, _said():
             return self._db.execute("SELECT n, entry FROM pending ORDER BY n").fetchall()
+
+    def unsettled(self) -> bool:
+        """Whether the key of somebody erased may still be in the key file: ERASURE is held."""
+        with self._lock:
+            return self._unsettled()
+
+    def _unsettled(self) -> bool:
+        with _said():
+            return self._db.execute("SELECT 1 FROM held").fetchone() is not None
 
     def done(self, number: int) -> None:
         """Forget a pending entry: it is in the log."""

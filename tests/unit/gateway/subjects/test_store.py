@@ -1,8 +1,11 @@
 """Keys of persons: wrapped, found again, and after erasure in no file and no backup."""
 
 import contextlib
+import errno
+import os
 import shutil
 import sqlite3
+import stat
 import threading
 import time
 from pathlib import Path
@@ -207,7 +210,9 @@ def test_a_failing_database_changes_nothing(tmp_path: Path) -> None:
     """If the transaction fails the person stays, under the old key, and the new one is gone."""
     store = opened(tmp_path)
     person = store.person("a", REFERENCE)
-    store._db.execute("DROP TABLE pending")
+    store._db.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON held BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
     with pytest.raises(SubjectsError):
         store.erase(person.subject, b"e")
     assert store.opened(person.subject) == person
@@ -285,7 +290,52 @@ def test_who_waits_to_be_alone_is_not_overtaken(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_key_file_is_private(tmp_path: Path) -> None:
-    """Nobody but the gateway's user may read it."""
-    opened(tmp_path).close()
-    assert (tmp_path / "keys" / "kek").stat().st_mode & 0o077 == 0
+def test_the_files_are_private(tmp_path: Path) -> None:
+    """Nobody but the gateway's user may read them, whatever the umask is."""
+    before = os.umask(0)
+    try:
+        opened(tmp_path).close()
+    finally:
+        os.umask(before)
+    for place in ("keys/kek", "subjects.db", "subjects.db.lock", "subjects.db.gate"):
+        assert stat.S_IMODE((tmp_path / place).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("again", ["use", "another", "restart"])
+def test_erasure_is_not_told_before_the_old_key_is_gone(
+    again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If overwriting it fails, ERASURE is held until it does not, also by other processes."""
+    store, shared = opened(tmp_path), None
+    person, other = store.person("a", REFERENCE), store.person("a", "00" * 32)
+    if again == "another":
+        shared = opened(tmp_path)
+    kek = tmp_path / "keys" / "kek"
+    before = kek.read_bytes()[:64]
+
+    def failing(_self: keyfile.KeyFile, _place: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(keyfile.KeyFile, "_erase", failing)
+        with pytest.raises(SubjectsError, match="Input/output"):
+            store.erase(person.subject, b"e")
+        assert store.opened(other.subject) == other
+        for each in filter(None, (store, shared)):
+            assert each.pending() == []
+            assert each.unsettled()
+            with pytest.raises(SubjectsError, match="earlier"):
+                each.erase(other.subject, b"f")
+    assert before in kek.read_bytes()
+    if again == "restart":
+        store.close()
+        store = opened(tmp_path)
+    elif shared is not None:
+        assert shared.opened(other.subject) == other
+    else:
+        assert store.opened(other.subject) == other
+    assert before not in kek.read_bytes()
+    assert [entry for _, entry in store.pending()] == [b"e"]
+    assert not store.unsettled()
+    for each in filter(None, (store, shared)):
+        each.close()
