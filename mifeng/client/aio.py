@@ -52,7 +52,7 @@ from mifeng.protocol.session import (
 )
 from mifeng.together import Together
 
-from .answer import Answer, from_numpy
+from .answer import Answer, from_numpy, succeeded
 from .config import ClientConfig
 from .memory import LogMemory, Verdicts, floors_beside
 from .releases import ReleasePolicy
@@ -378,7 +378,7 @@ class AsyncClient:
             )
             try:
                 pieces = [piece async for piece in stream]
-                return Answer(body=b"".join(pieces), done=_succeeded(stream.done))
+                return Answer(body=b"".join(pieces), done=succeeded(stream.done))
             except MifengError as exc:
                 losses += exc.code in (LOST, InterruptedRequestError.code)
                 spent = attempt >= ATTEMPTS or losses > LOSSES or self._clock() >= give_up
@@ -387,13 +387,14 @@ class AsyncClient:
                         raise InterruptedRequestError(str(exc)) from exc
                     raise
                 avoid.add(node.key.keyset_digest)
-                if exc.code == BUSY and not self._others(model, avoid):
-                    avoid.clear()
-                    await asyncio.sleep(min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S))
+                if exc.code == BUSY:
+                    await self._until_one_is_left(model, avoid, attempt)
 
-    def _others(self, model: str, avoid: set[bytes]) -> bool:
-        """Whether a trusted node is left that has not refused yet."""
-        return any(node.key.keyset_digest not in avoid for node in self._trusted.get(model, []))
+    async def _until_one_is_left(self, model: str, avoid: set[bytes], attempt: int) -> None:
+        """If every trusted node has refused, wait a while and let all be asked again."""
+        if all(node.key.keyset_digest in avoid for node in self._trusted.get(model, [])):
+            avoid.clear()
+            await asyncio.sleep(min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S))
 
     async def open_stream(
         self,
@@ -432,9 +433,8 @@ class AsyncClient:
                 if attempt >= ATTEMPTS or not _again(exc, node, model):
                     raise
                 avoid.add(node.key.keyset_digest)
-                if exc.code == BUSY and not self._others(model, avoid):
-                    avoid.clear()
-                    await asyncio.sleep(min(BACKOFF_S * 2**attempt, MAX_BACKOFF_S))
+                if exc.code == BUSY:
+                    await self._until_one_is_left(model, avoid, attempt)
             else:
                 return stream
 
@@ -575,13 +575,6 @@ class AnswerStream:
     def done(self) -> Done:
         """The verified end; raises `InterruptedRequestError` before it."""
         return ended(self._state)
-
-
-def _succeeded(done: Done) -> Done:
-    """Return `done` unless the node sealed a failure instead of an answer."""
-    if done.problem is not None:
-        raise RefusedError(done.problem, "the node could not answer; its receipt says so")
-    return done
 
 
 def _again(exc: MifengError, node: TrustedNode, model: str) -> bool:

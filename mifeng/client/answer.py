@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mifeng.errors import UsageError
+from mifeng.errors import RefusedError, UsageError
 from mifeng.protocol.body import OipBody, Tensor, join_bytes, split_bytes
 from mifeng.protocol.receipt import Receipt
 from mifeng.protocol.session import Done
@@ -107,3 +107,10 @@ def _bytes(element: object) -> bytes:
     if isinstance(element, str):
         return element.encode()
     raise UsageError("an element of a BYTES tensor is neither bytes nor text")
+
+
+def succeeded(done: Done) -> Done:
+    """Return `done`; raises `RefusedError` if the node sealed a failure instead of an answer."""
+    if done.problem is not None:
+        raise RefusedError(done.problem, "the node could not answer; its receipt says so")
+    return done
