@@ -114,7 +114,7 @@ class EvmAnchor:
         try:
             return self.node.ask(method, *params)
         except RpcError as exc:
-            if method == "eth_estimateGas":
+            if method == "eth_estimateGas" and exc.reverted:
                 raise AnchorRefusedError("evm.reverts", str(exc)) from exc
             raise AnchorUnavailableError("evm.rpc", str(exc)) from exc
 

@@ -12,12 +12,24 @@ MAX_ANSWER: Final = 64 << 20
 _OK: Final = 200
 
 
+REVERTED: Final = 3
+"""Code that nodes give a call which a contract reverted (geth's, taken over by others)."""
+
+
 class RpcError(Exception):
     """The node answered with an error; the text is the node's."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message[:200])
         self.code = code
+
+    @property
+    def reverted(self) -> bool:
+        """Whether a contract said no; any other error is the node's or the account's, and passes.
+
+        Nodes that do not know the code use a general one and the words.
+        """
+        return self.code == REVERTED or "reverted" in str(self).lower()
 
 
 class Provider(JSONBaseProvider):
