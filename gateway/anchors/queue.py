@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from gateway import events
 from gateway.auditlog.guard import sync_directory
 from mifeng.audit.anchors import folder
 from mifeng.audit.anchors.folder import Waiting
@@ -30,6 +31,7 @@ class Queue:
             AnchorError: another process has it, or it cannot be written.
         """
         self._directory = directory
+        self._foreign: set[Path] = set()
         try:
             for part in (folder.RECORDS, folder.QUEUE, folder.STOPPED):
                 (directory / part).mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -56,21 +58,25 @@ class Queue:
 
     def last(self, name: str) -> int:
         """Return the largest size that was ever queued for an anchor, 0 if none was."""
-        waiting = (
-            path.name[:16]
-            for part in (folder.QUEUE, folder.STOPPED)
-            for path in (self._directory / part / name).glob("*.json")
-        )
-        records = (
-            path.name[:16] for path in (self._directory / folder.RECORDS).glob(f"*-{name}.json")
-        )
-        return max((int(size) for size in (*waiting, *records)), default=0)
+        largest = 0
+        for part in (folder.QUEUE, folder.STOPPED):
+            for path in (self._directory / part / name).glob("*.json"):
+                if (size := folder.size_of(path.name)) is None:
+                    self._ignore(path)
+                else:
+                    largest = max(largest, size)
+        for path in (self._directory / folder.RECORDS).glob("*.json"):
+            if (known := folder.recorded(path.name)) is None:
+                self._ignore(path)
+            elif known[1] == name:
+                largest = max(largest, known[0])
+        return largest
 
     def put(self, name: str, waiting: Waiting) -> None:
         """Queue a note, or replace what is known of one; durable when this returns."""
         place = self._directory / folder.QUEUE / name
         place.mkdir(mode=0o750, exist_ok=True)
-        self._write(place / folder.file_name(waiting.size), waiting.encode(), mode=0o640)
+        self._write(place / folder.file_name(waiting.size), waiting.encode(), mode=0o600)
 
     def waiting(self, name: str) -> list[Waiting]:
         """Return what waits for an anchor, smallest first; raises `UsageError` if damaged."""
@@ -91,13 +97,19 @@ class Queue:
         place = self._directory / folder.STOPPED / name
         place.mkdir(mode=0o750, exist_ok=True)
         stopped = replace(waiting, stopped=code)
-        self._write(place / folder.file_name(waiting.size), stopped.encode(), mode=0o640)
+        self._write(place / folder.file_name(waiting.size), stopped.encode(), mode=0o600)
         self._forget(name, waiting.size)
 
     def records(self) -> list[tuple[str, bytes]]:
         """Return name and bytes of every record."""
         found = folder.records(self._directory / folder.RECORDS)
-        return [(path.name, data) for path, data in found]
+        return [(path.name, data) for path, data in found if folder.recorded(path.name)]
+
+    def _ignore(self, path: Path) -> None:
+        """Say once that a file is none of ours."""
+        if path not in self._foreign:
+            self._foreign.add(path)
+            events.log.warning("anchor.foreign", anchor=path.parent.name)
 
     def _forget(self, name: str, size: int) -> None:
         place = self._directory / folder.QUEUE / name

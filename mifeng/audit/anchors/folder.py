@@ -9,6 +9,7 @@ Writing is the gateway's. Files appear whole, by rename.
 Source: docs/anchoring.md §3.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,15 @@ from mifeng.errors import MalformedError, UsageError
 from mifeng.protocol import jsonc, note
 from mifeng.protocol.jsonc import Fields, from_base64, to_base64
 
-from .record import MAX_RECORD, AnchorRecord
+from .record import KINDS, MAX_RECORD, NAME, AnchorRecord
 
 RECORDS: Final = "records"
 QUEUE: Final = "queue"
 STOPPED: Final = "stopped"
 VERSION: Final = 1
 _MAX_TICKET: Final = 256 << 10
+_FILE: Final = re.compile(r"([0-9]{16})\.json")
+_RECORD: Final = re.compile(rf"([0-9]{{16}})-(?:{'|'.join(KINDS)})-({NAME})\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,18 @@ def record_name(size: int, kind: str, name: str) -> str:
     return f"{size:016d}-{kind}-{name}.json"
 
 
+def size_of(file: str) -> int | None:
+    """Return the size in a name that `file_name` made; None for any other."""
+    made = _FILE.fullmatch(file)
+    return int(made[1]) if made else None
+
+
+def recorded(file: str) -> tuple[int, str] | None:
+    """Return size and anchor in a name that `record_name` made; None for any other."""
+    made = _RECORD.fullmatch(file)
+    return (int(made[1]), made[2]) if made else None
+
+
 def records(folder: Path) -> Iterator[tuple[Path, bytes]]:
     """Yield the records below a gateway's directory, or in a published log's, by size.
 
@@ -104,11 +119,15 @@ def records(folder: Path) -> Iterator[tuple[Path, bytes]]:
 def waiting(folder: Path, name: str) -> list[Waiting]:
     """Return what waits, or was stopped, for anchor `name` below `queue` or `stopped`, by size.
 
+    Files of other names are not the gateway's and are left alone.
+
     Raises:
         UsageError: a file is damaged.
     """
     found = []
     for path in sorted((folder / name).glob("*.json")):
+        if size_of(path.name) is None:
+            continue
         try:
             found.append(Waiting.decode(path.read_bytes()))
         except OSError as exc:

@@ -1,11 +1,15 @@
 """The queue outlives the process; failures, restarts and refusals lose no note."""
 
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway import events
 from gateway.anchors.config import AnchorsConfig
 from gateway.anchors.kinds import AnchorError, AnchorRefusedError, AnchorUnavailableError, Note
 from gateway.anchors.points import ANCHOR_POINTS
@@ -138,6 +142,56 @@ def test_what_a_crash_left_half_written_stays(log: Made, tmp_path: Path) -> None
     assert (tmp_path / "worm" / str(proof["file"])).read_bytes() == note.data
 
 
+async def test_files_of_other_names_are_left_alone(
+    log: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are said once and end nothing; an anchor whose name ends like another's is another."""
+    said: list[str] = []
+    monkeypatch.setattr(
+        events, "log", SimpleNamespace(info=lambda *_, **__: None, warning=said_in(said))
+    )
+    Queue(tmp_path / "anchors").close()
+    for part in ("queue/worm", "stopped/worm", "records"):
+        (tmp_path / "anchors" / part).mkdir(exist_ok=True)
+        (tmp_path / "anchors" / part / "notes-worm.json").write_bytes(b"not ours")
+    with Queue(tmp_path / "anchors") as queue:
+        note = log.note()
+        queue.put("a-worm", folder.Waiting(note=note, size=log.source.size, made=1))
+        assert queue.last("worm") == queue.last("worm") == 0
+        assert queue.last("a-worm") == log.source.size
+        assert queue.records() == []
+        assert queue.waiting("worm") == []
+    assert said == ["anchor.foreign"] * 3
+    worm = WormAnchor(name="worm", directory=tmp_path / "worm")
+    record = tmp_path / "anchors" / "records" / f"{log.source.size:016d}-file-worm.json"
+    await Carrier(tmp_path / "anchors", lambda: note).until(record.exists, worm)
+    with Queue(tmp_path / "anchors") as queue:
+        assert queue.last("worm") == log.source.size
+        assert queue.last("orm") == 0
+        assert [name for name, _ in queue.records()] == [record.name]
+
+
+def said_in(said: list[str]) -> Callable[..., None]:
+    """Return what stands for a level of the gateway's own log."""
+    return lambda event, **_: said.append(event)
+
+
+def test_what_waits_is_private(log: Made, tmp_path: Path) -> None:
+    """Signed transactions that were not sent yet are for the gateway's user, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with Queue(tmp_path / "anchors") as queue:
+            waiting = folder.Waiting(note=log.note(), size=9, made=1)
+            queue.put("a", waiting)
+            queue.put("b", waiting)
+            queue.stop("b", waiting, "anchor.test")
+    finally:
+        os.umask(before)
+    found = [path for path in (tmp_path / "anchors").rglob("*") if path.is_file()]
+    assert len(found) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o600}
+
+
 def test_one_process_has_the_directory(tmp_path: Path) -> None:
     """A second gateway on the same queue is refused."""
     with Queue(tmp_path / "anchors"), pytest.raises(AnchorError):
@@ -159,7 +213,7 @@ def test_a_damaged_queue_is_said(tmp_path: Path, log: Made) -> None:
     Queue(tmp_path / "anchors").close()
     place = tmp_path / "anchors" / "queue" / "worm"
     place.mkdir()
-    (place / "1.json").write_bytes(b"{")
+    (place / "0000000000000001.json").write_bytes(b"{")
     with pytest.raises(UsageError, match=r"1\.json"):
         folder.states(tmp_path / "anchors")
 
