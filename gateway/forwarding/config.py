@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mifeng.errors import UsageError
+
 from .forwarder import Centre
 from .syslog import DOCUMENTATION_PEN, Source
-from .transport import Receiver
+from .transport import Receiver, TransportError, check
 
 
 class _Strict(BaseModel):
@@ -26,7 +28,7 @@ class CentreConfig(_Strict):
     ca: Path | None = None
     """TLS: who may have issued the receiver's certificate."""
     certificate: Path | None = None
-    """TLS: PEM file with our certificate and key, if the receiver asks for it."""
+    """TLS: PEM file with our certificate and key, if the receiver asks for it; not encrypted."""
     queue: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
     @model_validator(mode="after")
@@ -38,7 +40,11 @@ class CentreConfig(_Strict):
         return self
 
     def centre(self) -> Centre:
-        """Return what a forwarder sends to."""
+        """Return what a forwarder sends to.
+
+        Raises:
+            UsageError: our certificate cannot be used, or its key is encrypted.
+        """
         receiver = Receiver(
             kind=self.transport,
             host=self.host,
@@ -46,6 +52,10 @@ class CentreConfig(_Strict):
             ca=self.ca,
             certificate=self.certificate,
         )
+        try:
+            check(receiver)
+        except TransportError as exc:
+            raise UsageError(f"forwarding.centres.{self.name}: certificate: {exc}") from exc
         return Centre(name=self.name, receiver=receiver, format=self.format, queue=self.queue)
 
 

@@ -20,7 +20,7 @@ Kind = Literal["udp", "tcp", "tls"]
 
 
 class TransportError(Exception):
-    """The receiver cannot be reached, or went away."""
+    """The receiver cannot be reached, or went away; or our certificate cannot be used."""
 
 
 class Transport(Protocol):
@@ -45,7 +45,7 @@ class Receiver:
     ca: Path | None = None
     """TLS: certificates that may have issued the receiver's."""
     certificate: Path | None = None
-    """TLS: our own certificate and key, if the receiver asks for one."""
+    """TLS: our own certificate and key, not encrypted, if the receiver asks for one."""
 
 
 def open_transport(receiver: Receiver) -> Transport:
@@ -140,5 +140,28 @@ def _context(receiver: Receiver) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=receiver.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if receiver.certificate is not None:
-        context.load_cert_chain(receiver.certificate)
+        _load(context, receiver.certificate)
     return context
+
+
+def _load(context: ssl.SSLContext, certificate: Path) -> None:
+    """Load our certificate and key; OpenSSL would ask the terminal for a missing passphrase."""
+
+    def encrypted() -> bytes:
+        raise TransportError("its private key is encrypted; give one that is not, of mode 0600")
+
+    context.load_cert_chain(certificate, password=encrypted)
+
+
+def check(receiver: Receiver) -> None:
+    """Return if our own certificate and key can be used.
+
+    Raises:
+        TransportError: they cannot; the message says why.
+    """
+    if receiver.certificate is None:
+        return
+    try:
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), receiver.certificate)
+    except OSError as exc:  # ssl.SSLError is one
+        raise TransportError(exc.strerror or type(exc).__name__) from exc

@@ -14,10 +14,12 @@ from cryptography.x509.oid import NameOID
 
 from gateway.forwarding import forwarder as forwarding
 from gateway.forwarding import transport
+from gateway.forwarding.config import CentreConfig
 from gateway.forwarding.event import Event
 from gateway.forwarding.forwarder import Centre, Forwarder
 from gateway.forwarding.syslog import Source
 from gateway.forwarding.transport import Receiver
+from mifeng.errors import UsageError
 from tests.unit.gateway.forwarding import reading
 
 SOURCE = Source(host="gw")
@@ -273,6 +275,31 @@ async def test_tls_verifies_the_receiver(tmp_path: Path, monkeypatch: pytest.Mon
     await sender.close()
     server.close()
     await server.wait_closed()
+
+
+def test_an_encrypted_key_is_a_configuration_error(tmp_path: Path) -> None:
+    """Nobody is asked for a passphrase at a terminal: it is said at once, by the centre's name."""
+    own = certificate(tmp_path)
+    settings = {"name": "soc", "transport": "tls", "format": "cef", "host": "h", "port": 1}
+    settings |= {"ca": own, "certificate": own}
+    assert CentreConfig.model_validate(settings).centre().receiver.certificate == own
+    pem = own.read_bytes()
+    key = serialization.load_pem_private_key(pem, None)
+    closed = tmp_path / "closed.pem"
+    closed.write_bytes(
+        pem[: pem.index(b"-----BEGIN PRIVATE")]
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+    )
+    centre = CentreConfig.model_validate(settings | {"certificate": closed})
+    with pytest.raises(UsageError, match=r"forwarding\.centres\.soc: .* encrypted"):
+        centre.centre()
+    centre = CentreConfig.model_validate(settings | {"certificate": tmp_path / "none"})
+    with pytest.raises(UsageError, match="No such file"):
+        centre.centre()
 
 
 async def test_cef_travels_the_same_way(tcp: tuple[Received, int]) -> None:
