@@ -14,14 +14,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from eth_account import Account
-from eth_utils.crypto import keccak
-
 from mifeng.audit.anchors import evm as verifying
 from mifeng.audit.anchors.calls import EVENT, LATEST, Entry, word
 from mifeng.protocol.jsonc import Json
 
 from . import receipts
+from .ethereum import Account, keccak
 from .kinds import (
     AnchorPendingError,
     AnchorRefusedError,

@@ -10,11 +10,10 @@ Source: Ethereum Yellow Paper §4.3, §4.4, appendices B to D; EIP-2718, 1559, 4
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from eth_utils.crypto import keccak
-
 from mifeng.audit.anchors import rlp
 from mifeng.audit.anchors.rlp import ItemInput
 
+from .ethereum import keccak
 from .kinds import AnchorUnavailableError
 
 _HEADER: Final = [

@@ -3,9 +3,8 @@
 from typing import Any, Final, cast
 
 import httpx
-from web3.providers.base import JSONBaseProvider
-from web3.types import RPCEndpoint, RPCResponse
 
+from .ethereum import JSONBaseProvider, RPCEndpoint, RPCResponse
 from .kinds import AnchorUnavailableError
 
 MAX_ANSWER: Final = 64 << 20
