@@ -68,13 +68,13 @@ class ReleasePolicy:
             LogInconsistentError: the proof contradicts the log's checkpoint.
             PeerError: the gateway's answers are not acceptable.
         """
-        wanted = [("measurement", *each) for each in _measurements(node)]
-        if "measurement" not in self.require:
-            wanted = []
+        wanted: list[tuple[str, str, bytes]] = []
+        if "measurement" in self.require:
+            wanted += (("measurement", *each) for each in _measurements(node))
+            if not wanted:
+                raise UnreleasedError("the evidence holds no measurement that could be released")
         if "model" in self.require:
-            wanted += [("model", name, node.keyset.models[name].digest) for name in models]
-        if not wanted:
-            raise UnreleasedError("the evidence holds no measurement that could be released")
+            wanted += (("model", name, node.keyset.models[name].digest) for name in models)
         listed = await transport.releases()
         known = _decoded(listed)
         for kind, name, value in wanted:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from attestation.bundle import Freshness
 from gateway.problems import ProblemError
 from gateway.releases import Releases
-from mifeng.client.releases import ReleasePolicy, ReleasesDocument
+from mifeng.client.releases import ReleasePolicy, ReleasesDocument, Required
 from mifeng.client.transport import ReleaseList
 from mifeng.crypto import sm3
 from mifeng.crypto.signatures import SigningKey, VerifyKey
@@ -143,6 +144,21 @@ async def test_what_is_not_released_is_named(gateway: Gateway, missing: Item) ->
         await check(gateway)
     required = frozenset({"measurement"} if missing is MODEL else {"model"})
     await check(gateway, ReleasePolicy(keys=(), require=required))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("require", [{"measurement"}, {"measurement", "model"}])
+async def test_a_released_model_does_not_stand_for_a_measurement(
+    gateway: Gateway, require: set[Required]
+) -> None:
+    """Evidence without measurements is refused where they are required, whatever else is."""
+    gateway.publish(BOTH)
+    node = await node_of(gateway)
+    bare = replace(node.key.claims[0], measurements={})
+    key = SimpleNamespace(claims=(bare,))
+    bared = SimpleNamespace(key=key, keyset=node.keyset, terms=node.terms)
+    policy = replace(STRICT, require=frozenset(require))
+    with pytest.raises(UnreleasedError, match="no measurement"):
+        await policy.check(bared, ["echo"], gateway)  # type: ignore[arg-type]
 
 
 async def test_a_withdrawn_release_is_refused_until_released_again(gateway: Gateway) -> None:
