@@ -13,6 +13,7 @@ import contextlib
 import logging
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ from .collateral.staple import Stapler
 from .config import ConfigError, GatewayConfig, LimitsConfig, load
 from .events import log
 from .fanout import FanOut
+from .listening import bound, restrict
 from .metrics import Metrics
 from .nodes import Nodes
 from .operations import Operations
@@ -65,7 +67,15 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
 class _Http(uvicorn.Server):
-    """uvicorn without its own signal handling."""
+    """uvicorn without its own signal handling, on a socket file of ours if it is given one."""
+
+    def __init__(self, config: uvicorn.Config, file: socket.socket | None) -> None:
+        super().__init__(config)
+        self._file = file
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        await super().serve([self._file] if self._file is not None else sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -194,10 +204,13 @@ async def record_policy(audit: AuditLog, policy: Policy, document: bytes, *, sou
 
 def _uvicorn(app: object, listen: str) -> _Http:
     scheme, _, rest = listen.partition(":")
-    place: dict[str, object] = {"uds": rest}
+    place: dict[str, object] = {}
+    file = None
     if scheme == "tcp":
         host, _, port = rest.rpartition(":")
-        place = {"host": host, "port": int(port)}
+        place = {"host": host.strip("[]"), "port": int(port)}
+    else:
+        file = bound(Path(rest))
     settings = uvicorn.Config(
         app,  # type: ignore[arg-type]  # any ASGI application
         loop="none",
@@ -210,7 +223,7 @@ def _uvicorn(app: object, listen: str) -> _Http:
         h11_max_incomplete_event_size=64 * 1024,
         **place,  # type: ignore[arg-type]
     )
-    return _Http(settings)
+    return _Http(settings, file)
 
 
 def read_floors(settings: GatewayConfig) -> Floors:
@@ -262,6 +275,7 @@ async def _serve_rpc(settings: GatewayConfig, operations: Operations) -> grpc_ap
     scheme, _, rest = settings.grpc.listen.partition(":")
     if rpc.add_insecure_port(rest if scheme == "tcp" else settings.grpc.listen) == 0:
         raise ConfigError(f"grpc.listen: {settings.grpc.listen} cannot be bound")
+    restrict(settings.grpc.listen)
     await rpc.start()
     return rpc
 

@@ -1,5 +1,6 @@
 """Configuration of administrators and of the store of persons' keys."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,13 @@ from .actions import Role
 from .directory import Administrator, Administrators, StoredToken
 
 _MIN_SALT, _DIGEST = 16, 32
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class _Strict(BaseModel):
@@ -45,8 +53,20 @@ class AdministratorConfig(_Strict):
 class AdministrationConfig(_Strict):
     """Where administrators are served, apart from partners, and who they are."""
 
+    # Of this host only: a socket file, or a loopback address.
     listen: Annotated[str, Field(pattern=r"^(unix:.+|tcp:.+:\d+)$")]
     administrators: Annotated[list[AdministratorConfig], Field(min_length=1)]
+
+    @field_validator("listen")
+    @classmethod
+    def _on_this_host(cls, value: str) -> str:
+        scheme, _, rest = value.partition(":")
+        if scheme == "tcp" and not _loopback(rest.rpartition(":")[0]):
+            raise ValueError(
+                "tokens travel here in plain HTTP, so it is on this host only: "
+                "unix:PATH, tcp:127.0.0.1:PORT or tcp:[::1]:PORT"
+            )
+        return value
 
     @model_validator(mode="after")
     def _separate(self) -> Self:

@@ -7,6 +7,7 @@ requests, opened by the auditor, erased by the security administrator; packs ver
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -311,6 +312,7 @@ def test_a_person_is_named_opened_and_erased(world: World, tmp_path: Path) -> No
     assert not [f.code for f in report.findings if f.code.startswith(("subject", "erasure"))]
 
     key_file = tmp_path / "key.json"
+    assert stat.S_IMODE(world.socket.stat().st_mode) == 0o660
     office = ["admin", "--gateway", f"unix:{world.socket}", "--token-file"]
     for who in PEOPLE:
         (tmp_path / who).write_text(TOKENS[who] + "\n")

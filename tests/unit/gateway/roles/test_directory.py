@@ -31,6 +31,31 @@ def office(*persons: dict[str, Any]) -> AdministrationConfig:
     )
 
 
+@pytest.mark.parametrize(
+    ("listen", "here"),
+    [
+        ("unix:/run/admin.sock", True),
+        ("tcp:127.0.0.1:8443", True),
+        ("tcp:127.8.0.1:8443", True),
+        ("tcp:localhost:8443", True),
+        ("tcp:[::1]:8443", True),
+        ("tcp:0.0.0.0:8443", False),
+        ("tcp:[::]:8443", False),
+        ("tcp:192.0.2.7:8443", False),
+        ("tcp:admin.example:8443", False),
+        ("tcp:localhost.example:8443", False),
+    ],
+)
+def test_administrators_are_served_on_this_host_only(listen: str, *, here: bool) -> None:
+    """Tokens in plain HTTP never cross a network: the configuration is refused and says why."""
+    document = {"listen": listen, "administrators": [person("a", "system", stored(TOKEN))]}
+    if here:
+        assert AdministrationConfig.model_validate(document).listen == listen
+        return
+    with pytest.raises(ValidationError, match="on this host only: unix:PATH"):
+        AdministrationConfig.model_validate(document)
+
+
 def test_a_token_names_its_holder() -> None:
     """Each token finds its person and role."""
     directory = office(
