@@ -15,6 +15,7 @@ from .errors import malformed
 MAX_JSON_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
+_BRACKET: Final = re.compile(r"[\[\]{}]")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -88,6 +89,22 @@ def members(raw: bytes, *, what: str, code: str) -> dict[str, bytes]:
     return spans
 
 
+def depth(text: str) -> int:
+    """Return the deepest nesting of arrays and objects in `text`, counted without recursion.
+
+    Parsers written in C nest on the C stack, and what bounds them is the interpreter's recursion
+    limit, which any library in the process may have raised: ask before parsing.
+    """
+    opened = text.count("[") + text.count("{")
+    if opened <= 1:
+        return opened
+    deepest = level = 0
+    for char in _BRACKET.findall(_STRING.sub("", text)):
+        level += 1 if char in "[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
 def _skip(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return at if match is None else match.end()
@@ -100,21 +117,9 @@ def _text(raw: bytes, *, what: str, code: str) -> str:
         text = raw.decode()
     except UnicodeDecodeError as exc:
         raise malformed(f"{code}.json", what, "UTF-8", "other bytes") from exc
-    if _depth(text) > MAX_DEPTH:
+    if depth(text) > MAX_DEPTH:
         raise malformed(f"{code}.depth", what, f"depth <= {MAX_DEPTH}", "deeper")
     return text
-
-
-def _depth(text: str) -> int:
-    """Return the deepest nesting, counted without recursion and outside strings."""
-    deepest = depth = 0
-    for char in _STRING.sub("", text):
-        if char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
-            depth -= 1
-    return deepest
 
 
 def _decode(text: str, at: int, *, what: str, code: str) -> tuple[object, int]:

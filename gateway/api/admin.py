@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from attestation import json_strict
 from gateway.auditlog.errors import LogUnavailableError, NotInLogError
 from gateway.operations import Operations
 from gateway.problems import ProblemError
@@ -214,8 +215,9 @@ async def _body(request: Request) -> dict[str, Any]:
         if len(raw) > MAX_BODY:
             raise ProblemError("request.too_large")
     try:
-        document = json.loads(bytes(raw) or b"{}")
-    except (ValueError, RecursionError):
+        text = raw.decode() or "{}"
+        document = json.loads(text) if json_strict.depth(text) <= json_strict.MAX_DEPTH else None
+    except ValueError:
         raise ProblemError("admin.malformed", "need JSON") from None
     if not isinstance(document, dict):
         raise ProblemError("admin.malformed", "need a JSON object")

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from mifeng.errors import MalformedError, RefusedError, TransportError, UsageError
+from mifeng.protocol.body import loads_json
 from mifeng.protocol.messages import MEDIA_TYPE, Message, MessageParser
 from mifeng.protocol.proof import ConsistencyProof, InclusionProof
 from mifeng.protocol.subject import HEADER as SUBJECT
@@ -227,12 +228,10 @@ class HttpTransport:
 
 def _refused(status: int, content: bytes, headers: httpx.Headers) -> RefusedError:
     """Return the error for a problem document; whatever else it was is `http.STATUS`."""
-    import json
-
     try:
-        document = json.loads(content)
+        document = loads_json(content)
         code, title = str(document["code"]), str(document.get("detail") or document["title"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (MalformedError, KeyError, TypeError, AttributeError):
         code, title = f"http.{status}", "the gateway refused without saying why"
     retry = headers.get("retry-after", "")
     return RefusedError(code, title, retry_after_s=int(retry) if retry.isdecimal() else None)

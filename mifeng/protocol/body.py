@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final, Self
 
+from attestation import json_strict
 from mifeng.errors import MalformedError, UsageError
 
 from .codec import u32
@@ -211,8 +212,11 @@ def loads_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is what it is
         MalformedError: anything else.
     """
     try:
-        doc = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as exc:
+        text = data.decode()
+        if json_strict.depth(text) > MAX_DEPTH:
+            raise MalformedError("json: too deep")
+        doc = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except ValueError as exc:
         raise MalformedError("json: does not parse") from exc
     _check_depth(doc, MAX_DEPTH)
     return doc

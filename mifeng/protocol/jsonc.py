@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NoReturn, TypeAlias
 
+from attestation import json_strict
 from mifeng.errors import MalformedError, UsageError
 
 Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
@@ -78,15 +79,17 @@ def loads(data: bytes, *, limit: int = DEFAULT_LIMIT) -> Json:
         raise MalformedError(f"json: {len(data)} bytes, limit {limit}")
     try:
         text = data.decode()
+        few = text.count("{") + text.count("[") <= MAX_DEPTH
+        if not few and json_strict.depth(text) > MAX_DEPTH:
+            raise MalformedError(f"json: deeper than {MAX_DEPTH}")
         value: Json
         value, end = _DECODER.raw_decode(text)
-    except (ValueError, RecursionError) as exc:  # UnicodeDecodeError is a ValueError
+    except ValueError as exc:  # UnicodeDecodeError is one
         raise MalformedError("json: does not parse") from exc
-    # What the decoder returns has the right types and ranges. Of the other rules, ASCII text can
-    # break only that of depth, and not with so few brackets; what hides behind an escape comes
-    # out of the encoder in another spelling.
-    plain = text.isascii() and text.count("{") + text.count("[") <= MAX_DEPTH
-    if not plain and (fault := _fault(value, 0)):
+    # What the decoder returns has the right types, ranges and depth. Of the other rules, ASCII
+    # text can break none: what hides behind an escape comes out of the encoder in another
+    # spelling.
+    if not text.isascii() and (fault := _fault(value, 0)):
         raise MalformedError(f"json: {fault}")
     if end != len(text) or _spelling(value) != text:
         raise MalformedError("json: not canonical")

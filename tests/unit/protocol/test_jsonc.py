@@ -1,6 +1,8 @@
 """Canonical JSON: one spelling per value, and every other spelling refused."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -206,3 +208,28 @@ def test_fields_refuses_wrong_types_ranges_and_leftovers(read: object) -> None:
     value = {"t": "xyz", "e": "", "i": 7, "f": True, "h": "00ff", "b": "AAE=", "l": ["z"]}
     with pytest.raises(MalformedError):
         read(Fields(value, "thing"))
+
+
+def test_depth_does_not_hang_on_the_recursion_limit() -> None:
+    """With a limit that some library raised, deep input is still an error and kills nothing."""
+    says = """
+import sys
+sys.setrecursionlimit(10**6)
+from attestation import EvidenceMalformedError, json_strict
+from mifeng.client import transport
+from mifeng.errors import MalformedError
+from mifeng.protocol import body, jsonc
+def evidence(raw): json_strict.parse(raw, what="x", code="x")
+for deep in (b"[" * 500_000, b'{"a":' * 100_000, b'{"":"\\\\"",' + b"[" * 500_000):
+    for read in (jsonc.loads, body.loads_json, evidence):
+        try:
+            read(deep)
+        except (MalformedError, EvidenceMalformedError):
+            continue
+        raise SystemExit(1)
+    assert transport._refused(400, deep, {}).code == "http.400"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", says], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
