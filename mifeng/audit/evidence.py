@@ -8,9 +8,9 @@ recorded policy, and under the auditor's own. No clock, no network.
 Source: docs/spec/keyset.md §4, §5; docs/spec/audit-pack.md §4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeAlias
 
 import policies
@@ -76,11 +76,11 @@ def reappraise(
     known = _policies(pack, facts, trust)
     released = Released(pack, facts, trust.releases, found)
     done = Appraisals()
-    rows = facts.ask("SELECT idx, data FROM others WHERE type = 'KEYSET' ORDER BY idx")
-    for index, data in rows:
-        entry = entries.decode(data)
+    read = lru_cache(maxsize=1)(lambda digest: _decoded(pack.blob(digest)))
+    for index in _by_bundle(facts, bundles):
+        entry = entries.decode(facts.one("SELECT data FROM others WHERE idx = ?", index))
         if isinstance(entry, entries.KeysetLogged):
-            one = _One(pack, facts, trust, found, index, entry, released)
+            one = _One(read, facts, trust, found, index, entry, released)
             one.judge(bundles, known, done, log_keys=log_keys, at=entry.at if at is None else at)
     return done
 
@@ -91,7 +91,7 @@ _Bundles: TypeAlias = Mapping[bytes, Mapping[_Description, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    pack: Pack
+    read: Callable[[bytes], Bundle | None]
     facts: Facts
     trust: Trust
     found: Findings
@@ -138,10 +138,9 @@ class _One:
 
     def bundle(self, bundles: _Bundles) -> Bundle | None:
         """Find the bundle that the entry describes: each gateway of a log files one of its own."""
-        entry, some = self.entry, bundles.get(self.entry.keyset, {})
-        said = (entry.evidence, entry.collateral, entry.nonce, entry.freshness)
-        if said in some:
-            return _decoded(self.pack.blob(some[said]))
+        if (digest := _described(self.entry, bundles)) is not None:
+            return self.read(digest)
+        some = bundles.get(self.entry.keyset)
         self.found.error("evidence.other" if some else "evidence.missing", self.index)
         return None
 
@@ -232,6 +231,22 @@ def _bundles(pack: Pack, facts: Facts) -> _Bundles:
         if (bundle := _decoded(pack.blob(digest))) is not None:
             found.setdefault(sm3(bundle.keyset), {}).setdefault(_description(bundle), digest)
     return found
+
+
+def _described(entry: entries.KeysetLogged, bundles: _Bundles) -> bytes | None:
+    """Return the digest of the bundle that an entry describes, if it is there."""
+    said = (entry.evidence, entry.collateral, entry.nonce, entry.freshness)
+    return bundles.get(entry.keyset, {}).get(said)
+
+
+def _by_bundle(facts: Facts, bundles: _Bundles) -> list[int]:
+    """Return the KEYSET entries, those that one bundle is for together: it is then read once."""
+    found = []
+    for index, data in facts.ask("SELECT idx, data FROM others WHERE type = 'KEYSET'"):
+        entry = entries.decode(data)
+        if isinstance(entry, entries.KeysetLogged):
+            found.append((_described(entry, bundles) or b"", index))
+    return [index for _, index in sorted(found)]
 
 
 def _decoded(raw: bytes | None) -> Bundle | None:

@@ -25,7 +25,7 @@ from mifeng.protocol.merkle import MAX_SIZE, SM3, WORLDS, Digest
 
 from .anchors.record import AnchorRecord
 from .container import ContainerWriter
-from .pack import CHUNK, Manifest, PackWriter, Scope
+from .pack import CHUNK, MAX_RECORD_BYTES, MAX_RECORDS, Manifest, PackWriter, Scope
 from .source import LogSource
 from .tree import gap_nodes
 
@@ -155,8 +155,8 @@ def _place(source: LogSource, data: bytes) -> tuple[int, str, bytes]:
 def _held(source: LogSource, anchors: Iterable[bytes]) -> list[tuple[AnchorRecord, bytes]]:
     """Return anchor records of this log, up to its size, with their bytes.
 
-    Of one anchor at most `MAX_ANCHORS`, evenly spread, the newest among them: a newer one covers
-    all that an older one does.
+    Of one anchor at most `MAX_ANCHORS`, fewer if a pack may not hold so many, evenly spread, the
+    newest among them: a newer one covers all that an older one does.
     """
     try:
         records = [(AnchorRecord.decode(data), data) for data in anchors]
@@ -164,11 +164,15 @@ def _held(source: LogSource, anchors: Iterable[bytes]) -> list[tuple[AnchorRecor
         held.sort(key=lambda each: (each[0].name, each[0].claim.size))
     except MalformedError as exc:
         raise UsageError(f"export: not an anchor record ({exc})") from exc
-    thinned: list[tuple[AnchorRecord, bytes]] = []
-    for _, group in groupby(held, lambda each: each[0].name):
-        mine = list(group)[::-1]
-        thinned += mine[:: -(-len(mine) // MAX_ANCHORS)]
-    return thinned
+    groups = [list(group)[::-1] for _, group in groupby(held, lambda each: each[0].name)]
+    most = MAX_ANCHORS
+    while most:
+        thinned = [each for mine in groups for each in mine[:: -(-len(mine) // most)]]
+        volume = sum(len(data) for _, data in thinned)
+        if len(thinned) <= MAX_RECORDS and volume <= MAX_RECORD_BYTES:
+            return thinned
+        most //= 2
+    raise UsageError("export: more anchors than a pack may hold; name fewer directories")
 
 
 def _choose(source: LogSource, choice: Choice, size: int) -> Runs:

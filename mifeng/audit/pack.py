@@ -43,6 +43,9 @@ SIGNATURE: Final = "signature.json"
 SCOPES: Final = ("all", "range", "tenant", "request")
 _MAX_MANIFEST: Final = 32 << 20
 _MAX_BLOB: Final = 33 << 20
+MAX_RECORDS: Final = 16_384
+MAX_RECORD_BYTES: Final = 256 << 20
+"""Of a pack's anchor records, all together: each is parsed, and its signatures are checked."""
 _PREFIX: Final = 12
 _NOTE_NAME: Final = re.compile(r"checkpoints/([0-9]{16})-(sm3|sha256)-([0-9]{2})\.note")
 _ANCHOR_NAME: Final = re.compile(rf"anchors/([0-9]{{16}})-({'|'.join(KINDS)})-([0-9]{{2}})")
@@ -261,6 +264,13 @@ class Pack:
                 raise PackMalformedError(f"pack: member {name} of no kind we know")
         if self.chunks != self._numbers("leaves"):
             raise PackMalformedError("pack: entries without leaf hashes, or the reverse")
+        anchors = [name for name in have if _ANCHOR_NAME.fullmatch(name)]
+        volume = sum(self._container.members[name].size for name in anchors)
+        if len(anchors) > MAX_RECORDS or volume > MAX_RECORD_BYTES:
+            raise PackMalformedError(
+                f"pack: {len(anchors)} anchor records of {volume} bytes, "
+                f"limit {MAX_RECORDS} of {MAX_RECORD_BYTES}"
+            )
 
     def _numbers(self, kind: str) -> list[int]:
         found = (_CHUNK_NAME.fullmatch(name) for name in self.manifest.members)

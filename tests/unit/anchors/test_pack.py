@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 
 from gateway.anchors.worm import WormAnchor
 from mifeng.audit import export as exporting
+from mifeng.audit import pack as packing
 from mifeng.audit.anchors import evm, fisco
 from mifeng.audit.anchors.pins import AnchorsDocument
 from mifeng.audit.anchors.record import KINDS, AnchorRecord
-from mifeng.audit.container import Container
+from mifeng.audit.container import Container, PackMalformedError
 from mifeng.audit.export import Choice
 from mifeng.audit.pack import Pack
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify
 from mifeng.cli.release import _of_pack
-from mifeng.errors import MalformedError, MifengError, PeerError
+from mifeng.errors import MalformedError, MifengError, PeerError, UsageError
 from mifeng.protocol.release import Item, Statement
 from tests.harness.anchoring import Carrier
 from tests.unit.audit.made import Made, codes
@@ -161,3 +162,29 @@ def test_many_records_of_one_anchor_are_thinned(
         assert len(held) <= 3
         assert max(held) == log.source.size
     assert verify(path, log.trust, now=log.now).stands
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_RECORDS", 3), ("MAX_RECORD_BYTES", 2000)])
+def test_a_pack_holds_no_more_records_than_it_may(
+    limit: str, value: int, log: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with more is refused before a record is read; the exporter makes none."""
+    sizes = range(1, log.source.size + 1)
+    records = [
+        AnchorRecord(kind="file", name="a", note=log.note(size), at=1, proof={"file": "x"}).encode()
+        for size in sizes
+    ]
+    path = log.pack(tmp_path / "many.zip", anchors=records)
+    with Pack(path) as pack:
+        assert len(list(pack.anchors())) == len(records)
+    monkeypatch.setattr(packing, limit, value)
+    with pytest.raises(PackMalformedError, match=rf"{len(records)} anchor records.*{value}"):
+        verify(path, log.trust, now=log.now)
+    monkeypatch.setattr(exporting, limit, value)
+    with Pack(log.pack(tmp_path / "fewer.zip", anchors=records)) as pack:
+        found = [file.size for file in pack.anchors()]
+    assert 1 <= len(found) < len(records)
+    assert max(found) == log.source.size
+    monkeypatch.setattr(exporting, limit, 0)
+    with pytest.raises(UsageError, match="fewer"):
+        log.pack(tmp_path / "none.zip", anchors=records)
