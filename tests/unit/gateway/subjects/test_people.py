@@ -1,13 +1,15 @@
 """SUBJECT and ERASURE: in the right order, never lost; packs verify before and after."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
 
 from gateway.auditlog.errors import LogUnavailableError
 from gateway.problems import ProblemError
-from gateway.subjects.errors import SubjectUnknownError
+from gateway.subjects.errors import SubjectsError, SubjectUnknownError
+from gateway.subjects.keyfile import KeyFile
 from gateway.subjects.people import People, parse_reference
 from gateway.subjects.store import SubjectStore
 from mifeng.audit.story import tell
@@ -204,6 +206,34 @@ async def test_an_erasure_while_the_log_is_down_is_recorded_later(
     assert await found.flush()
     kinds = [entries.entry_type(entries.decode(data)) for data in made.source.log]
     assert kinds.count("ERASURE") == 1
+    await found.close()
+
+
+async def test_an_erasure_whose_old_key_stays_is_not_in_the_log(
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ERASURE says that a key is gone before it is; it follows as soon as that is true."""
+
+    def told() -> int:
+        kinds = [entries.entry_type(entries.decode(data)) for data in made.source.log]
+        return kinds.count("ERASURE")
+
+    def failing(_self: KeyFile, _place: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    found, _ = people(tmp_path, made)
+    await asked(found, made)
+    subject = await found.find("bank-a", REFERENCE)
+    with monkeypatch.context() as broken:
+        broken.setattr(KeyFile, "_erase", failing)
+        with pytest.raises(SubjectsError):
+            await found.erase(subject, reason="data-subject", actor=ACTOR)
+        assert not await found.flush()
+        assert told() == 0
+    await asked(found, made)
+    assert await found.flush()
+    assert told() == 1
+    assert made.verified(tmp_path / "pack.zip").stands
     await found.close()
 
 
