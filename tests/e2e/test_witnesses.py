@@ -18,6 +18,7 @@ from mifeng.protocol import checkpoint
 from mifeng.protocol.freshness import cosigned_at
 from mifeng.protocol.offer import Offer
 from mifeng.protocol.receipt import UNWITNESSED
+from mifeng.witness.keys import WitnessKeys
 from tests.e2e.conftest import models
 
 pytestmark = pytest.mark.e2e
@@ -103,9 +104,10 @@ async def test_what_a_client_gets_is_witnessed(running: Witnessed) -> None:
 async def test_a_stricter_client_refuses(running: Witnessed) -> None:
     """Who pins a higher quorum than the node obeys gets nothing; nor who pins other witnesses."""
     config = running.client_config()
+    stranger = WitnessKeys.generate("stranger.example").public[0].encode()
     pins = (
         config.log.model_copy(update={"quorum": 3}),
-        config.log.model_copy(update={"witnesses": config.log.witnesses[2:] * 2}),
+        config.log.model_copy(update={"witnesses": [config.log.witnesses[2], stranger]}),
     )
     for pin in pins:
         strict = config.model_copy(update={"log": pin})
