@@ -92,7 +92,10 @@ class Released:
             keyset: that it speaks for.
             judged: policies it was held against.
         """
-        for kind, name, value in self._wanted(key, keyset, tuple(judged)):
+        wanted = list(self._wanted(key, keyset, tuple(judged)))
+        if "measurement" in self._pins.require and all(kind == "model" for kind, *_ in wanted):
+            self._found.error("release.measurement", index, subject=f"{keyset.node_id} -")
+        for kind, name, value in wanted:
             subject = f"{keyset.node_id} {name} {value.hex()[:_SHOWN]}"
             about = self._about.get((kind, value.hex()), [])
             before = bisect_left(about, index, key=lambda each: each[0])

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from mifeng.audit.findings import Finding, Severity
-from mifeng.audit.releases import NO_RELEASES, ReleasePins
+from attestation import EvidenceKind
+from mifeng.audit.facts import Facts
+from mifeng.audit.findings import Finding, Findings, Severity
+from mifeng.audit.pack import Pack
+from mifeng.audit.releases import NO_RELEASES, Released, ReleasePins
 from mifeng.audit.report import Report
 from mifeng.audit.trust import Trust
 from mifeng.audit.verify import verify
@@ -99,6 +104,20 @@ def test_only_what_is_required_is_asked_for(tmp_path: Path) -> None:
     wanted = replace(ANY, require=frozenset({"measurement"}))
     (found,) = judge(made, tmp_path / "q.zip", wanted)[1]
     assert found.code == "release.measurement"
+
+
+def test_evidence_that_measures_nothing_was_not_released(tmp_path: Path) -> None:
+    """Where measurements are required, having none is wanting one, whatever models there are."""
+    made = Releasing(first=[BOTH])
+    nothing = SimpleNamespace(kind=EvidenceKind.SIMULATED, measurements={})
+    key: Any = SimpleNamespace(claims=(nothing,))
+    keyset: Any = SimpleNamespace(node_id="node-1", models={})
+    for require, codes in (({"measurement", "model"}, ["release.measurement"]), ({"model"}, [])):
+        found = Findings()
+        with Pack(made.pack(tmp_path / f"{len(require)}.zip")) as pack, Facts() as facts:
+            pins = replace(ANY, require=frozenset(require))
+            Released(pack, facts, pins, found).check(made.keyset_index, key, keyset, ())
+        assert [each.code for each in found.all()] == codes
 
 
 def test_a_release_after_the_fact_is_too_late(tmp_path: Path) -> None:
