@@ -119,7 +119,8 @@ def records(folder: Path) -> Iterator[tuple[Path, bytes]]:
 def waiting(folder: Path, name: str) -> list[Waiting]:
     """Return what waits, or was stopped, for anchor `name` below `queue` or `stopped`, by size.
 
-    Files of other names are not the gateway's and are left alone.
+    Files of other names are not the gateway's and are left alone; one that is gone by the time it
+    is read waits no longer: the gateway kept its record first.
 
     Raises:
         UsageError: a file is damaged.
@@ -130,6 +131,8 @@ def waiting(folder: Path, name: str) -> list[Waiting]:
             continue
         try:
             found.append(Waiting.decode(path.read_bytes()))
+        except FileNotFoundError:
+            continue
         except OSError as exc:
             raise UsageError(f"{path}: {exc.strerror}") from exc
         except MalformedError as exc:

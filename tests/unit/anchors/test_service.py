@@ -176,6 +176,17 @@ def said_in(said: list[str]) -> Callable[..., None]:
     return lambda event, **_: said.append(event)
 
 
+def test_what_is_carried_while_it_is_listed_waits_no_longer(log: Made, tmp_path: Path) -> None:
+    """A file that is gone between the listing and the reading is no damage."""
+    with Queue(tmp_path / "anchors") as queue:
+        for size in (8, 9):
+            queue.put("a", folder.Waiting(note=log.note(), size=size, made=1))
+        gone = tmp_path / "anchors" / "queue" / "a" / folder.file_name(8)
+        gone.unlink()
+        gone.symlink_to(tmp_path / "nowhere")  # listed, and not there when it is read
+        assert [each.size for each in queue.waiting("a")] == [9]
+
+
 def test_what_waits_is_private(log: Made, tmp_path: Path) -> None:
     """Signed transactions that were not sent yet are for the gateway's user, whatever the umask."""
     before = os.umask(0)
