@@ -215,7 +215,7 @@ async def test_many_receipts_in_one_block(
     finally:
         chain.call("evm_mine")
         chain.automine(on=True)
-    proof = anchor.submit(note, ticket)
+    proof = mined(anchor, note, ticket)
     block = chain.newest()
     assert len(block["transactions"]) == 40
     record = AnchorRecord(kind="evm", name="c", note=note.data, at=0, proof=proof)
@@ -248,7 +248,7 @@ def test_confirmations_are_waited_for(make: Make, log: Made, chain: evm.Chain) -
         with pytest.raises(AnchorPendingError):
             anchor.submit(note, ticket)
     chain.mine(3)
-    assert anchor.submit(note, ticket)
+    assert mined(anchor, note, ticket)
 
 
 def test_a_lost_ticket_finds_its_transaction(make: Make, log: Made) -> None:
@@ -260,7 +260,7 @@ def test_a_lost_ticket_finds_its_transaction(make: Make, log: Made) -> None:
     ticket = anchor.prepare(note, b"")
     assert json.loads(ticket)["raws"] == []
     record = AnchorRecord(
-        kind="evm", name="c", note=note.data, at=0, proof=anchor.submit(note, ticket)
+        kind="evm", name="c", note=note.data, at=0, proof=mined(anchor, note, ticket)
     )
     verifying.verify(record)
 
@@ -315,7 +315,7 @@ def test_a_stuck_transaction_is_replaced_by_a_dearer_one(
         chain.automine(on=True)
     assert len(json.loads(second)["raws"]) == 2
     record = AnchorRecord(
-        kind="evm", name="c", note=note.data, at=0, proof=anchor.submit(note, second)
+        kind="evm", name="c", note=note.data, at=0, proof=mined(anchor, note, second)
     )
     verifying.verify(record)
 
