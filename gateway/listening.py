@@ -1,16 +1,14 @@
-"""Socket files of the gateway: bound by us, so that their mode is what we say from the start.
-
-A server that makes its own socket file decides its mode, and opens it to every account of the
-host. Ours is open to the gateway's user and group; who else may connect is put in that group.
+"""Socket files of the gateway: open to its user and group; who else may connect joins that group.
 
 Source: docs/operating.md, Listening.
 """
 
 import socket
-import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from mifeng import socketfile
+from mifeng.errors import UsageError
 
 from .config import ConfigError
 
@@ -18,25 +16,11 @@ SOCKET_MODE: Final = 0o660
 
 
 def bound(path: Path) -> socket.socket:
-    """Return a socket bound to a file of mode `SOCKET_MODE`, whatever the umask; not listening.
-
-    Nobody connects before it listens, so nobody connects under another mode.
-
-    Raises:
-        ConfigError: somebody listens there, it is something else, or it cannot be bound.
-    """
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """Return a socket bound to a file of `SOCKET_MODE`, not listening; raises `ConfigError`."""
     try:
-        _clear(path)
-        made.bind(str(path))
-        path.chmod(SOCKET_MODE)
-    except OSError as exc:
-        made.close()
-        raise ConfigError(f"listen: unix:{path}: {exc.strerror or exc}") from exc
-    except BaseException:
-        made.close()
-        raise
-    return made
+        return socketfile.bound(path, mode=SOCKET_MODE)
+    except UsageError as exc:
+        raise ConfigError(f"listen: {exc}") from exc
 
 
 def restrict(listen: str) -> None:
@@ -44,14 +28,3 @@ def restrict(listen: str) -> None:
     scheme, _, rest = listen.partition(":")
     if scheme == "unix":
         Path(rest).chmod(SOCKET_MODE)
-
-
-def _clear(path: Path) -> None:
-    """Remove what a process that is gone left behind."""
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"listen: unix:{path}: is there and is no socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                raise ConfigError(f"listen: unix:{path}: somebody listens there already")
-        path.unlink()

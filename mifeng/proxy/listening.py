@@ -2,11 +2,13 @@
 
 import os
 import socket
-import stat
-from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from mifeng import socketfile
 from mifeng.errors import UsageError
+
+_OWNER_ONLY: Final = 0o600
 
 
 def local(address: str, option: str = "--listen") -> tuple[str, int] | Path:
@@ -33,7 +35,10 @@ def bound(place: tuple[str, int] | Path) -> socket.socket:
         UsageError: somebody listens there, or it cannot be bound.
     """
     if isinstance(place, Path):
-        return _bound_file(place)
+        try:
+            return socketfile.bound(place, mode=_OWNER_ONLY)
+        except UsageError as exc:
+            raise UsageError(f"--listen {exc}") from exc
     family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     if os.name != "nt":
@@ -43,26 +48,4 @@ def bound(place: tuple[str, int] | Path) -> socket.socket:
     except OSError as exc:
         made.close()
         raise UsageError(f"--listen {place[0]}:{place[1]}: {exc.strerror}") from exc
-    return made
-
-
-def _bound_file(path: Path) -> socket.socket:
-    if not hasattr(socket, "AF_UNIX"):
-        raise UsageError(f"--listen unix:{path}: this system has no unix sockets")
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise UsageError(f"--listen unix:{path}: is there and is no socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                raise UsageError(f"--listen unix:{path}: somebody listens there already")
-        path.unlink()
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        made.bind(str(path))
-    except OSError as exc:
-        made.close()
-        raise UsageError(f"--listen unix:{path}: {exc.strerror}") from exc
-    finally:
-        os.umask(before)
     return made
