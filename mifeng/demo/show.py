@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from mifeng.client import Answer, AsyncClient
@@ -61,14 +62,21 @@ class Demo:
     def _title(self) -> None:
         say = self._console.print
         say("\n[bold]mifeng 密封[/bold]  a request travels sealed; the gateway cannot read it\n")
-        say(
-            "[bold yellow]SIMULATED[/bold yellow]  the silicon of the two nodes is simulated: "
-            "their evidence can be forged by anyone\n           and only the policy "
-            "[italic]unsafe-simulated[/italic] accepts it. Everything else here is real.\n"
-        )
         sm2 = providers().sm2
         speed = "constant-time" if sm2.constant_time else "[yellow]not constant-time[/yellow]"
-        say(f"           national crypto by [bold]{sm2.name}[/bold] ({speed})\n")
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_row(
+            "[bold yellow]SIMULATED[/bold yellow]",
+            "the silicon of the two nodes: anyone can forge their evidence, and only the policy "
+            "[italic]unsafe-simulated[/italic] accepts it. Everything else is real.",
+        )
+        table.add_row(
+            "[bold]WITNESSED[/bold]",
+            "by a witness on this same machine: it shows how. A real one is run by somebody else.",
+        )
+        table.add_row("crypto", f"national crypto by [bold]{sm2.name}[/bold] ({speed})")
+        say(table)
+        say()
 
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
@@ -169,9 +177,8 @@ class Demo:
         labels = many.outputs[inputs["label_output"]].reshape(-1)
         agree = float((labels == inputs["labels"]).mean())
         self._console.print(f"  first row: {first.reshape(-1)[:2].tolist()}")
-        self._console.print(
-            f"  10 000 rows ({inputs['description']}): {agree:.1%} agree with the known outcome"
-        )
+        self._console.print(f"  10 000 rows: {agree:.1%} agree with the known outcome")
+        self._console.print(Padding(inputs["description"], (0, 0, 0, 2)), style="dim")
         self.report["risk_agreement"] = round(agree, 4)
 
     # The attacks.
@@ -247,7 +254,8 @@ def steps(answer: Answer, proven: Proven, seen: watch.Watching) -> list[tuple[st
         "offer": f"the gateway ranks {offered}, each with evidence for our challenge",
         "appraise": f"{answer.node_id}: tier {tier}, measurement {digest}…, policy {policy}, "
         f"keyset {keyset}… in the log",
-        "seal": f"{seen.frames_out} frames, {seen.sealed_out:,} bytes, suite {suite}",
+        "seal": f"{seen.frames_out} frame{'s' * (seen.frames_out > 1)}, "
+        f"{seen.sealed_out:,} bytes, suite {suite}",
         "intent": f"log index {receipt.intent_index}; all the gateway sees: {sees}",
         "open": f"the node claims {receipt.h.hex()[:16]}… once, ever",
         "run": f"{receipt.backend} on {receipt.device}",
