@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image, ImageDraw
 
 from examples.ocr.identity import check_character
-from examples.ocr.render_invoice import BLACK, RED, font
+from examples.ocr.render_invoice import BLACK, RED, font, watermark
 
 PAGE: Final = Path(__file__).with_name("identity.png")
 SIZE: Final = (1120, 720)
@@ -35,7 +35,7 @@ def main() -> None:
     """Draw the card and write it beside this file."""
     page = Image.new("RGB", SIZE, PAPER)
     draw = ImageDraw.Draw(page)
-    _watermark(page)
+    watermark(page, at=(190, 240), size=88, angle=16, tint=(238, 228, 230))
     draw.rounded_rectangle([24, 24, 1096, 696], radius=36, outline=BLUE, width=4)
     _heading(draw)
     _fields(draw)
@@ -72,16 +72,6 @@ def _portrait(draw: ImageDraw.ImageDraw) -> None:
     draw.ellipse([860, 220, 970, 340], fill=GREY)
     draw.pieslice([820, 350, 1010, 560], 180, 360, fill=GREY)
     draw.text((915, 478), "样本", RED, font=font(28, weight="Bold"), anchor="mm")
-
-
-def _watermark(page: Image.Image) -> None:
-    layer = Image.new("L", (720, 160), 0)
-    ImageDraw.Draw(layer).text(
-        (360, 80), "样本 SPECIMEN", 255, font=font(88, weight="Bold"), anchor="mm"
-    )
-    layer = layer.rotate(16, expand=True)
-    tint = Image.new("RGB", layer.size, (238, 228, 230))
-    page.paste(tint, (190, 240), layer)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main() -> None:
     """Draw the page and write it beside this file."""
     page = Image.new("RGB", SIZE, PAPER)
     draw = ImageDraw.Draw(page)
-    _watermark(page)
+    watermark(page, at=(550, 417), size=84, angle=18, tint=(244, 232, 226))
     _heading(draw)
     _frame(draw)
     _party(draw, BUYER, y=218)
@@ -157,14 +157,16 @@ def _signatures(draw: ImageDraw.ImageDraw) -> None:
     draw.text((1330, 845), "样本专用章", RED, font=font(26, weight="Bold"), anchor="mm")
 
 
-def _watermark(page: Image.Image) -> None:
-    layer = Image.new("L", (700, 160), 0)
+def watermark(
+    page: Image.Image, *, at: tuple[int, int], size: int, angle: int, tint: tuple[int, int, int]
+) -> None:
+    """Lay "样本 SPECIMEN" across the page, in letters of `size` points."""
+    layer = Image.new("L", (720, 160), 0)
     ImageDraw.Draw(layer).text(
-        (350, 80), "样本 SPECIMEN", 255, font=font(84, weight="Bold"), anchor="mm"
+        (360, 80), "样本 SPECIMEN", 255, font=font(size, weight="Bold"), anchor="mm"
     )
-    layer = layer.rotate(18, expand=True)
-    tint = Image.new("RGB", layer.size, (244, 232, 226))
-    page.paste(tint, (560, 420), layer)
+    layer = layer.rotate(angle, expand=True)
+    page.paste(Image.new("RGB", layer.size, tint), at, layer)
 
 
 if __name__ == "__main__":
